@@ -1,0 +1,89 @@
+"""A named Kubernetes cluster for development and tests: the package's front door."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from devcluster import embedded, kubectl, kwok, state, tools
+from devcluster.layout import Layout
+from devcluster.state import Shape, State
+from devcluster.waiting import ClusterError
+
+
+class Cluster:
+    """A cluster with its own ports, address ranges and folder; several live side by side.
+
+    Making the object starts nothing. Shape "kwok" has a control plane and fake nodes only and needs
+    no root; shape "node" adds one real node that runs containers.
+    """
+
+    def __init__(self, name: str) -> None:
+        """ValueError where `name` is not 1 to 20 of a-z, 0-9 and -."""
+        self.name = name
+        self.layout = Layout.of(name)
+
+    def up(self, shape: Shape = "node") -> None:
+        """Bring it up, or heal it; returns once it is ready. ClusterError says what is wrong."""
+        with state.exclusive(self.name):
+            found = state.claim(self.layout, shape, "embedded")
+            if found.shape != shape:
+                raise ClusterError(
+                    f"cluster {self.name} has shape {found.shape}: take it down first "
+                    f"(python -m devcluster down {self.name}) or give another name"
+                )
+            embedded.up(self.layout, found)
+
+    def down(self) -> None:
+        """Remove the cluster and everything of it, in whatever state it is."""
+        with state.exclusive(self.name):
+            embedded.down(self.layout)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig file."""
+        return self.layout.kubeconfig
+
+    def env(self) -> dict[str, str]:
+        """KUBECONFIG, and PATH with kubectl and helm of the right versions in front."""
+        folders = dict.fromkeys(str(tools.path(name).parent) for name in ("kubectl", "helm"))
+        path = os.pathsep.join([*folders, os.environ.get("PATH", "")])
+        return {"KUBECONFIG": str(self.kubeconfig), "PATH": path}
+
+    def kubectl(self, *args: str, input: str | None = None, timeout: float = 60) -> str:  # noqa: A002
+        """What kubectl prints; `input` is its standard input. CalledProcessError on failure."""
+        tool = tools.ensure("kubectl")["kubectl"]
+        return kubectl.run(tool, self.kubeconfig, args, input, timeout)
+
+    def helm(self, *args: str, timeout: float = 300) -> str:
+        """What helm prints; it is built on first use. CalledProcessError on failure."""
+        tool = tools.ensure("helm")["helm"]
+        return kubectl.run(tool, self.kubeconfig, args, None, timeout)
+
+    def apply_fake_node(
+        self,
+        name: str,
+        labels: Mapping[str, str] | None = None,
+        allocatable: Mapping[str, str] | None = None,
+        *,
+        tainted: bool | None = None,
+    ) -> None:
+        """Add or change a fake node, by default one with 8 GPUs; returns once it is Ready.
+
+        `tainted` keeps away pods that do not tolerate kwok.x-k8s.io/node=fake; by default it is,
+        where the cluster has a real node too.
+        """
+        if tainted is None:
+            tainted = self._state().shape == "node"
+        resources = {"nvidia.com/gpu": "8"} if allocatable is None else allocatable
+        tool = tools.ensure("kubectl")["kubectl"]
+        node = kwok.fake_node(name, labels or {}, resources, tainted=tainted)
+        kubectl.apply(tool, self.kubeconfig, [node])
+        self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
+
+    def _state(self) -> State:
+        found = state.read(self.layout)
+        if found is None:
+            raise ClusterError(
+                f"cluster {self.name} is not up: python -m devcluster up {self.name}"
+            )
+        return found

@@ -1,0 +1,123 @@
+"""What was asked of each cluster, and which index it got.
+
+Promises: no two clusters of this cache get the same index, and none gets one whose ports are taken
+or whose range the machine already routes elsewhere. A cluster's record appears whole or not at all
+and goes with its folder.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from devcluster import layout
+from devcluster.addresses import MAX_CLUSTERS, Addresses
+from devcluster.layout import Layout
+from devcluster.waiting import ClusterError
+
+Shape = Literal["kwok", "node"]
+Provider = Literal["embedded", "kind"]
+
+
+@dataclass(frozen=True)
+class State:
+    """A cluster that was asked for."""
+
+    shape: Shape
+    provider: Provider
+    index: int
+
+
+def read(place: Layout) -> State | None:
+    """The record of the cluster, None where there is none that can be read."""
+    try:
+        state = State(**json.loads(place.state.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    known = state.shape in get_args(Shape) and state.provider in get_args(Provider)
+    return state if known and state.index in range(MAX_CLUSTERS) else None
+
+
+def claim(place: Layout, shape: Shape, provider: Provider) -> State:
+    """The record of this cluster, made with a free index where there is none."""
+    layout.clusters().mkdir(parents=True, exist_ok=True)
+    with _locked(layout.clusters() / ".lock"):
+        if state := read(place):
+            return state
+        taken = {state.index for _, state in known()}
+        free = (index for index in range(MAX_CLUSTERS) if index not in taken)
+        routed = _routed()
+        index = next((index for index in free if _usable(Addresses(index), routed)), None)
+        if index is None:
+            raise ClusterError(
+                f"all {MAX_CLUSTERS} sets of ports and ranges are in use: "
+                "take a cluster down (python -m devcluster list)"
+            )
+        state = State(shape, provider, index)
+        place.folder.mkdir(parents=True, exist_ok=True)
+        fresh = place.state.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(state)))
+        fresh.replace(place.state)
+        return state
+
+
+def known() -> list[tuple[str, State]]:
+    """Every recorded cluster by name."""
+    folder = layout.clusters()
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    found = ((name, read(Layout(folder / name))) for name in names)
+    return [(name, state) for name, state in found if state is not None]
+
+
+@contextmanager
+def exclusive(name: str) -> Generator[None]:
+    """Hold the cluster: `up` and `down` of one cluster wait for each other."""
+    layout.clusters().mkdir(parents=True, exist_ok=True)
+    with _locked(layout.clusters() / f".{name}.lock"):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _usable(addresses: Addresses, routed: list[IPv4Network]) -> bool:
+    if any(addresses.block.overlaps(network) for network in routed):
+        return False
+    return all(_free(port) for port in addresses.ports)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _routed() -> list[IPv4Network]:
+    """What this machine routes somewhere already, the default route aside."""
+    if not shutil.which("ip"):
+        return []
+    said = subprocess.run(
+        ["ip", "-json", "-4", "route", "show", "table", "all"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    routes: list[dict[str, Any]] = json.loads(said.stdout) if said.returncode == 0 else []
+    targets = (str(route["dst"]) for route in routes)
+    return [IPv4Network(target) for target in targets if target != "default"]

@@ -1,0 +1,30 @@
+"""Waiting for something to become true, never for ever."""
+
+import time
+from collections.abc import Callable
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+
+
+class ClusterError(Exception):
+    """Something the cluster needs did not happen; the message says what to look at or do."""
+
+
+def wait_until(
+    what: str,
+    probe: Callable[[], bool],
+    timeout: float,
+    explain: Callable[[], str] = lambda: "",
+) -> None:
+    """Return once `probe` is true; ClusterError after `timeout` seconds, with `explain()` added.
+
+    `probe` may raise ClusterError itself to give up at once.
+    """
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while not probe():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what}: not within {timeout:.0f} s{explain()}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
