@@ -1,0 +1,44 @@
+# Thin on purpose: each target is a tool's own command, or a script under dev/ that can be read.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e lint generate images
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Python tools, pinned by hash, into .venv
+
+.venv/ready: requirements.lock pyproject.toml $(wildcard */pyproject.toml) dev/setup.sh
+	@PYTHON=$(PYTHON) sh dev/setup.sh
+	@touch $@
+
+demo: setup ## A real Kubernetes, the operator, a real model and its answer
+	@$(BIN)/python -m dev.demo up
+
+demo-down: setup ## Remove the demo's cluster, leaving nothing behind
+	@$(BIN)/python -m dev.demo down
+
+env: setup ## For a shell with the demo's kubectl and helm: eval "$$(make -s env)"
+	@$(BIN)/python -m devcluster env demo
+
+test: setup ## Lint and every test tier, images building beside the first ones
+	@$(BIN)/python -m dev.tiers lint unit cluster e2e
+
+test-unit: setup ## Pure tests: no I/O, seconds
+	@$(BIN)/python -m dev.tiers unit
+
+test-cluster: setup ## Against a real API server with fake nodes: no root, no containers
+	@$(BIN)/python -m dev.tiers cluster
+
+test-e2e: setup ## A real node, real images, a real model: root on Linux, or CLUSTER=kind
+	@$(BIN)/python -m dev.tiers e2e
+
+lint: setup ## Style, types, import rules, generated files, the chart
+	@$(BIN)/python -m dev.lint
+
+generate: setup ## Rewrite what is generated: the CRD, the chart's copy, the lock file
+	@$(BIN)/python -m dev.generate
+
+images: setup ## Build the operator's and the server's image
+	@$(BIN)/python -m dev.images

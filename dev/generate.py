@@ -1,0 +1,70 @@
+"""What is generated from something else in this repository, and the check that it is current.
+
+    python -m dev.generate            rewrite it
+    python -m dev.generate --check    name what is stale and exit 1
+
+Writes nothing but the files in `_generated`.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+_CRD = "llmservice.io_llmservices.yaml"
+_LOCK = "requirements.lock"
+_COMPILE = (
+    [".venv/bin/uv", "pip", "compile", "--quiet", "pyproject.toml", "--group", "dev"]
+    + [f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")]
+    # the packages of this repository are installed from it; an index's address is each user's own
+    + ["--no-emit-package", "llmservice-server", "--no-emit-index-url", "--generate-hashes"]
+    + ["--no-annotate", "--no-header"]
+)
+
+
+def _crd() -> str:
+    return _output([sys.executable, "-m", "llmservice_operator", "crd"])
+
+
+def _lock() -> str:
+    """The lock file, with the versions it has wherever they still satisfy what is asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / _LOCK
+        fresh.write_text(Path(_LOCK).read_text())
+        _output([*_COMPILE, "-o", str(fresh)])
+        return fresh.read_text()
+
+
+_generated: dict[str, Callable[[], str]] = {
+    f"crds/{_CRD}": _crd,
+    f"charts/llmservice-operator/files/{_CRD}": _crd,
+    _LOCK: _lock,
+}
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def main() -> None:
+    check = "--check" in sys.argv[1:]
+    stale: list[str] = []
+    for name, generate in _generated.items():
+        path, content = Path(name), generate()
+        if path.exists() and path.read_text() == content:
+            continue
+        stale.append(name)
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+    if stale and check:
+        raise SystemExit(f"stale, run `make generate`: {', '.join(stale)}")
+    print("\n".join(f"wrote {name}" for name in stale) or "generated files are current")
+
+
+if __name__ == "__main__":
+    main()
