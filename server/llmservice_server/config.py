@@ -26,9 +26,14 @@ __all__ = [
     "ConfigError",
     "DrainConfig",
     "EngineConfig",
+    "EngineType",
+    "LogLevel",
     "ModelConfig",
     "ServerConfig",
 ]
+
+EngineType = Literal["vllm"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 # A vLLM flag without its dashes; a dot reaches into a flag that takes an object.
 _FLAG = re.compile(r"[a-z][a-z0-9-]*(\.[A-Za-z0-9_+-]+)*")
@@ -58,7 +63,7 @@ class ModelConfig(_Part):
 class EngineConfig(_Part):
     """Which engine, and its flags in kebab-case without dashes, as ``max-model-len: 1024``."""
 
-    type: Literal["vllm"] = "vllm"
+    type: EngineType = "vllm"
     args: dict[str, JsonValue] = Field(default_factory=dict)
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
     pipeline_parallel: Annotated[int, Field(ge=1)] = 1
@@ -95,7 +100,7 @@ class ServerConfig(_Part):
     engine: EngineConfig = EngineConfig()
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     drain: DrainConfig = DrainConfig()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
 
     def to_yaml(self) -> str:
         """The file, every field written out, the same text for the same configuration."""

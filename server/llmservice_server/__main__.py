@@ -1,0 +1,67 @@
+"""The command ``llmservice-server``: ``serve`` a configuration file, or ``check`` it.
+
+Exit codes: 0 drained, 1 the engine failed, 2 the configuration is wrong, 3 there is no model.
+Whatever is not 0 comes with one line on standard error and in the termination log.
+"""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from llmservice_server import termination
+from llmservice_server.config import ConfigError, ServerConfig
+from llmservice_server.engines import ENGINES
+from llmservice_server.engines.failures import EngineError
+
+
+def main() -> None:
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("llmservice-server", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, purpose in (
+        ("serve", "serve the model until SIGTERM"),
+        ("check", "validate the file and print it with every default"),
+    ):
+        command = commands.add_parser(name, help=purpose)
+        command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    chosen = parser.parse_args(arguments)
+    try:
+        config = _read(chosen.config)
+    except ConfigError as error:
+        termination.report(f"{chosen.config}: {error}")
+        return 2
+    if chosen.command == "check":
+        sys.stdout.write(config.to_yaml())
+        return 0
+    return _serve(config)
+
+
+def _read(file: Path) -> ServerConfig:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+    return ServerConfig.from_yaml(text)
+
+
+def _serve(config: ServerConfig) -> int:
+    # As process 1 of a container SIGTERM would be ignored until the engine's server handles it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        ENGINES[config.engine.type](config)
+    except EngineError as error:
+        termination.report(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("told to stop before anything was served\n")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The engine ``vllm``: vLLM's own API server in this process, with the gateway inside it.
+
+Uses of vLLM only what is meant to be used from outside: the entry module's ``main``, the flag
+``--middleware``, the entry-point group ``vllm.endpoint_plugins``, and of the engine client
+``errored`` and ``get_supported_tasks``. Importing this module imports nothing of vLLM.
+"""
+
+import importlib
+import os
+import re
+import socket
+import sys
+import tempfile
+import time
+from contextlib import redirect_stderr
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+from llmservice_server import logs
+from llmservice_server.config import ServerConfig
+from llmservice_server.engines.failures import EngineConfigError, EngineError
+from llmservice_server.engines.model_files import require_model
+from llmservice_server.engines.vllm_argv import vllm_argv
+from llmservice_server.gateway import Gateway
+from llmservice_server.gateway.asgi import App
+from llmservice_server.gateway.context import Context, Probe
+
+_ENTRY = "vllm.entrypoints.launchers.api_server.entry"
+_PLUGIN = "llmservice"  # the entry point's name in server/pyproject.toml
+_PLUGINS_GROUP = "vllm.endpoint_plugins"
+# vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
+_RECENT = 60.0
+
+
+class EngineClient(Protocol):
+    """What is used of vLLM's engine client."""
+
+    @property
+    def errored(self) -> bool: ...
+
+    async def get_supported_tasks(self) -> tuple[str, ...]: ...
+
+
+class VllmEngine:
+    """vLLM as the gateway sees it. The plugin fills in the client when the engine is up."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._served_name = config.model.served_name
+        self._client: EngineClient | None = None
+        self._tasks: tuple[str, ...] = ()
+
+    async def attach(self, client: EngineClient) -> None:
+        self._client, self._tasks = client, await client.get_supported_tasks()
+
+    def fault(self) -> str | None:
+        dead = self._client is not None and self._client.errored
+        return "vLLM's engine process died; the log says why" if dead else None
+
+    def probe(self) -> Probe | None:
+        key = os.environ.get("VLLM_API_KEY")
+        headers = ((b"authorization", f"Bearer {key}".encode()),) if key else ()
+        if "generate" in self._tasks:
+            body = {"model": self._served_name, "prompt": "Hello", "max_tokens": 1}
+            return Probe("/v1/completions", body, headers)
+        if "embed" in self._tasks:
+            body = {"model": self._served_name, "input": "Hello"}
+            return Probe("/v1/embeddings", body, headers)
+        return None
+
+
+class _Serving:
+    """What vLLM's hooks, made by vLLM without arguments of ours, belong to."""
+
+    engine: VllmEngine
+    context: Context
+
+
+class VllmGateway(Gateway):
+    """The class that ``--middleware`` names; vLLM makes it with the application alone."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(app, _Serving.context)
+
+
+class Plugin:
+    """The ``vllm.endpoint_plugins`` entry point: hands the engine's client to the gateway."""
+
+    name = _PLUGIN
+    required_tasks: tuple[str, ...] | None = None
+
+    def attach_router(self, app: object) -> None:
+        """No routes: the gateway's are answered before vLLM's router."""
+
+    async def init_state(self, engine_client: EngineClient, *_: object) -> None:
+        await _Serving.engine.attach(engine_client)
+
+
+def serve(config: ServerConfig) -> None:
+    """Serve until drained, or until told to stop before anything was served.
+
+    Raises:
+        EngineError: it did not start, or ended without being told to.
+    """
+    require_model(config)
+    _Serving.engine = VllmEngine(config)
+    _Serving.context = Context(config, _Serving.engine)
+    with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
+        _set_environment(config, logs.configure(config.log_level, Path(folder)))
+        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
+        gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
+        try:
+            _run(vllm_argv(config, host=host, middleware=gateway))
+        except EngineError:
+            raise
+        except Exception as error:
+            raise EngineError(f"vLLM did not start: {_cause(folder) or _named(error)}") from error
+        if not _Serving.context.lifecycle.stopping:
+            cause = _cause(folder) or "no error was logged"
+            raise EngineError(f"vLLM stopped without being told to: {cause}")
+
+
+def _set_environment(config: ServerConfig, logging_file: Path) -> None:
+    """What vLLM and the processes that it starts read from the environment."""
+    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(logging_file)
+    os.environ["VLLM_LOGGING_LEVEL"] = config.log_level.upper()
+    # Naming one plugin switches all others off, so those that vLLM loads by itself are named too.
+    usual = [
+        plugin.name
+        for group in entry_points().groups
+        if group.startswith("vllm.") and group != _PLUGINS_GROUP
+        for plugin in entry_points(group=group)
+    ]
+    wanted = os.environ.get("VLLM_PLUGINS", ",".join(usual))
+    os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [wanted, _PLUGIN]))
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    if Path(config.model.source).is_absolute():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def _run(argv: list[str]) -> None:
+    sys.argv = ["vllm", *argv]
+    errors = _ErrorLine(sys.stderr)
+    try:
+        with redirect_stderr(cast("IO[str]", errors)):
+            importlib.import_module(_ENTRY).main()
+    except SystemExit as stop:  # argparse's way to say that it does not know a flag
+        if stop.code:
+            fault = errors.last or f"vLLM exited with {stop.code}"
+            raise EngineConfigError(f"engine.args: {fault}") from None
+
+
+class _ErrorLine:
+    """Standard error, passed through, with argparse's last error line kept."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.last: str | None = None
+
+    def write(self, text: str) -> int:
+        if found := re.search(r": error: (.+)", text):
+            self.last = found[1]
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def _cause(folder: str) -> str | None:
+    return logs.first_fault(Path(folder) / logs.FAULTS, since=time.time() - _RECENT)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,46 @@
+"""The configuration as vLLM's command line; pure.
+
+Each value is joined to its flag with ``=``, so that none can pass for a flag of its own.
+"""
+
+import json
+
+from pydantic import JsonValue
+
+from llmservice_server.config import ServerConfig
+
+# vLLM reads these as one JSON list; its other lists are repeated values.
+_JSON_LISTS = frozenset({"allowed-origins", "allowed-methods", "allowed-headers"})
+
+
+def vllm_argv(config: ServerConfig, *, host: str, middleware: str) -> list[str]:
+    """vLLM's arguments: the user's first and the server's own last, where they win."""
+    argv = [text for flag, value in config.engine.args.items() for text in _flag(flag, value)]
+    if "use-tqdm-on-load" not in config.engine.args:
+        argv.append("--no-use-tqdm-on-load")  # a progress bar is no log line
+    argv += [
+        f"--model={config.model.source}",
+        f"--served-model-name={config.model.served_name}",
+        f"--host={host}",
+        f"--port={config.port}",
+        f"--tensor-parallel-size={config.engine.tensor_parallel}",
+        f"--pipeline-parallel-size={config.engine.pipeline_parallel}",
+        f"--middleware={middleware}",
+        f"--uvicorn-log-level={config.log_level}",
+        "--disable-uvicorn-access-log",
+    ]
+    if config.model.revision:
+        argv.append(f"--revision={config.model.revision}")
+    return argv
+
+
+def _flag(flag: str, value: JsonValue) -> list[str]:
+    if isinstance(value, bool) and "." not in flag:
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if isinstance(value, list) and "." not in flag and flag not in _JSON_LISTS:
+        return [f"--{flag}", *(_text(item) for item in value)]
+    return [f"--{flag}={_text(value)}"]
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

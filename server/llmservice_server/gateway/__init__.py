@@ -1,0 +1,39 @@
+"""The gateway: the layers between a client and the engine, in one process with it.
+
+``LAYERS`` is the order, outermost first; each layer is a pure ASGI class in a file of its own that
+is made with the application below it and the context. A layer that costs per chunk says why.
+"""
+
+from collections.abc import Callable
+
+from llmservice_server.gateway.access_log import AccessLog
+from llmservice_server.gateway.asgi import App, Receive, Scope, Send
+from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.drain import Drain
+from llmservice_server.gateway.health import Health
+from llmservice_server.gateway.request_id import RequestId
+from llmservice_server.gateway.warm_up import WarmUp
+
+__all__ = ["LAYERS", "Gateway"]
+
+LAYERS: tuple[Callable[[App, Context], App], ...] = (
+    RequestId,
+    AccessLog,
+    Health,
+    Drain,
+    # Identity, limits, quotas, cache and history stand here, in this order: after the drain, so
+    # that what they hold back counts as in flight, and before the warm-up, which has no key.
+    WarmUp,
+)
+
+
+class Gateway:
+    """An ASGI application: the engine's own with all layers around it."""
+
+    def __init__(self, app: App, context: Context) -> None:
+        for layer in reversed(LAYERS):
+            app = layer(app, context)
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)

@@ -1,0 +1,59 @@
+"""The few ASGI shapes and answers that the layers share.
+
+Promises nothing about what a layer does; holds no state.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that lower-case name, or None."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+async def answer_json(send: Send, status: int, body: object, headers: Headers = ()) -> None:
+    """Send one whole JSON response."""
+    content = json.dumps(body, separators=(",", ":")).encode()
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(content)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": content})
+
+
+async def answer_error(
+    send: Send, status: int, kind: str, message: str, headers: Headers = ()
+) -> None:
+    """Send an error in OpenAI's shape: an object ``error`` with message, type, param and code."""
+    error = {"message": message, "type": kind, "param": None, "code": kind}
+    await answer_json(send, status, {"error": error}, headers)
+
+
+def after_startup(send: Send, started: Callable[[], None]) -> Send:
+    """The lifespan's send, calling ``started`` once the application below has started."""
+
+    async def send_and_tell(message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            started()
+        await send(message)
+
+    return send_and_tell

@@ -1,0 +1,59 @@
+"""Where a server is in its life: starting, ready, draining, refusing; and what is in flight.
+
+Plain state that the layers read and change on the event loop's thread; it starts no task, opens
+nothing and knows no engine.
+"""
+
+import asyncio
+from enum import Enum
+
+
+class Phase(Enum):
+    """The value is what people read in /health and /readyz."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    REFUSING = "refusing"
+
+
+class Lifecycle:
+    """The phase, which only moves forward, and the number of requests not yet answered in full."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+        self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self.phase in {Phase.DRAINING, Phase.REFUSING}
+
+    def ready(self) -> None:
+        """A completion went through. A server that is told to stop meanwhile stays stopping."""
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.READY
+
+    def drain(self) -> None:
+        self.phase = Phase.DRAINING
+
+    def refuse(self) -> None:
+        self.phase = Phase.REFUSING
+
+    def begin(self) -> None:
+        self.in_flight += 1
+        self._idle.clear()
+
+    def end(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+
+    async def idle(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is in flight; False when the time was not enough."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_seconds)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,110 @@
+"""One JSON object a line on standard output, for our lines, uvicorn's, the engine's and warnings.
+
+Every process of the server configures itself from the same dictionary, written to a file whose
+path the engine's processes inherit. Errors with a traceback are also noted in a small file beside
+it, so that the process that ends can name the cause even when another process met it.
+"""
+
+import json
+import logging
+import logging.config
+import time
+from pathlib import Path
+from typing import Any
+
+from llmservice_server.config import LogLevel
+
+FAULTS = "faults"  # the name of the notes in the folder given to ``configure``
+_FAULTS_BYTES = 65536  # the notes start anew beyond this size
+_LINE = 2000  # characters of one note
+
+
+class JsonFormatter(logging.Formatter):
+    """time, level, logger, message; ``extra={"fields": {...}}`` adds fields; tracebacks inside."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{when}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.processName != "MainProcess":
+            line["process"] = record.processName
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class FaultNotes(logging.Handler):
+    """Notes the last line of each logged traceback, with its time, for ``first_fault``."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(logging.ERROR)
+        self._path = Path(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not record.exc_info or record.exc_info[1] is None:
+            return
+        error = record.exc_info[1]
+        note = json.dumps([record.created, f"{type(error).__name__}: {error}"[:_LINE]])
+        try:
+            full = self._path.exists() and self._path.stat().st_size > _FAULTS_BYTES
+            with self._path.open("w" if full else "a") as notes:
+                notes.write(note + "\n")
+        except OSError:
+            self.handleError(record)
+
+
+def first_fault(notes: Path, *, since: float) -> str | None:
+    """The first error noted at or after a time in seconds since the epoch: the root cause.
+
+    What fails first makes the rest fail; the last one only says that something failed before.
+    """
+    if not notes.exists():
+        return None
+    for line in notes.read_text().splitlines():
+        when, text = json.loads(line)
+        if when >= since:
+            return text
+    return None
+
+
+def settings(level: LogLevel, notes: Path) -> dict[str, Any]:
+    """The dictionary for ``logging.config.dictConfig``, also for uvicorn and for vLLM."""
+    above: dict[str, Any] = {"level": level.upper(), "handlers": [], "propagate": True}
+    quiet = {"level": "WARNING"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "llmservice_server.logs.JsonFormatter"}},
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "stream": "ext://sys.stdout",
+            },
+            "faults": {"()": "llmservice_server.logs.FaultNotes", "path": str(notes)},
+        },
+        "root": {"level": level.upper(), "handlers": ["stdout", "faults"]},
+        "loggers": {
+            "vllm": above,
+            "uvicorn": above,
+            "uvicorn.error": above,
+            "httpx": quiet,
+            "httpx2": quiet,
+            "urllib3": quiet,
+        },
+    }
+
+
+def configure(level: LogLevel, folder: Path) -> Path:
+    """Configure this process, and write the same into ``folder`` for others; returns that file."""
+    chosen = settings(level, folder / FAULTS)
+    file = folder / "logging.json"
+    file.write_text(json.dumps(chosen))
+    logging.config.dictConfig(chosen)
+    logging.captureWarnings(capture=True)
+    return file
