@@ -1,0 +1,61 @@
+"""LLMService as the API server keeps it, and how one is read."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from llmservice_operator.api.invalid import InvalidSpec
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.part import Part
+from llmservice_operator.api.spec import LLMServiceSpec
+
+GROUP = "llmservice.io"
+VERSION = "v1alpha1"
+KIND = "LLMService"
+
+
+class Metadata(Part):
+    """The fields of metadata that the operator reads."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    deletion_timestamp: str | None = None
+
+
+class LLMService(BaseModel):
+    """One model server with its children. Immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metadata: Metadata
+    spec: LLMServiceSpec
+    status: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What was last reported, as it is: nothing in it is relied upon."""
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _any_status(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {}
+
+    @classmethod
+    def parse(cls, obj: Manifest) -> Self:
+        """The resource of an object.
+
+        Raises:
+            InvalidSpec: the first fault, with its field; values are not repeated, since a variable
+                may hold a secret.
+        """
+        try:
+            return cls.model_validate(obj)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the object"
+        sentence = fault["msg"].removeprefix("Value error, ")
+        raise InvalidSpec(f"{field}: {sentence}")
+
+    @property
+    def served_name(self) -> str:
+        """What clients write as `model`."""
+        return self.spec.model.served_name or self.metadata.name

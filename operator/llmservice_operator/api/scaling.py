@@ -1,0 +1,72 @@
+"""spec.autoscaling: how the number of replicas follows the load."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from llmservice_operator.api.part import Part, rule, rules
+
+Replicas = Annotated[int, Field(ge=1, le=1000)]
+Percent = Annotated[int, Field(ge=1, le=1000)]
+
+
+class ScalingPolicy(Part):
+    """One bound on the pace of a change."""
+
+    type: Literal["Pods", "Percent"]
+    """What value counts."""
+    value: Annotated[int, Field(ge=1)]
+    """By how much the number may change within the period."""
+    period_seconds: Annotated[int, Field(ge=1, le=1800)]
+    """The period."""
+
+
+class ScalingRules(Part):
+    """The pace in one direction."""
+
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """How far back recommendations are looked at, so that a short swing changes nothing."""
+    select_policy: Literal["Max", "Min", "Disabled"] | None = None
+    """Which policy counts when there are several."""
+    policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=8)] | None = None
+    """Bounds on the pace."""
+
+
+class Behavior(Part):
+    """The pace of scaling, as in a HorizontalPodAutoscaler."""
+
+    scale_up: ScalingRules | None = None
+    """Default: at once, by 4 pods or 100% a minute, whichever is more."""
+    scale_down: ScalingRules | None = None
+    """Default: by 1 pod a minute, after 5 minutes of lower load."""
+
+
+class Autoscaling(Part):
+    """A number of replicas that follows the load."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.min <= self.max",
+                says="'autoscaling.min is ' + string(self.min) + ' and above autoscaling.max, ' + "
+                "string(self.max) + ': write a smaller min or a larger max'",
+                path=".min",
+            )
+        )
+    )
+
+    min: Replicas = 2
+    """The fewest replicas."""
+
+    max: Replicas = 10
+    """The most replicas."""
+
+    cpu: Percent | None = None
+    """Mean CPU use of the replicas to aim at, in percent of their CPU request. Default: 70."""
+
+    memory: Percent | None = None
+    """Mean memory use to aim at, in percent of the memory request; the higher of both counts.
+    Default: not looked at, because a model server's memory does not follow its load."""
+
+    behavior: Behavior | None = None
+    """The pace. Default: fast up, slow down."""

@@ -1,0 +1,57 @@
+"""spec: what the user asks for. Everything but the model has a default that is right in production."""
+
+from pydantic import ConfigDict
+
+from llmservice_operator.api.engine import Engine
+from llmservice_operator.api.expose import Expose, Observability
+from llmservice_operator.api.gpu import Gpu
+from llmservice_operator.api.model import Model
+from llmservice_operator.api.part import Part, rule, rules
+from llmservice_operator.api.pod import Pod
+from llmservice_operator.api.rollout import Disruption, Rollout
+from llmservice_operator.api.scaling import Autoscaling, Replicas
+
+
+class LLMServiceSpec(Part):
+    """What is to be served, and how. Only `model` must be written."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.replicas) && has(self.autoscaling))",
+                "write replicas or autoscaling, not both: autoscaling owns the number of replicas "
+                "where it is given",
+                path=".replicas",
+            ),
+        )
+    )
+
+    model: Model
+    """Which model is served, and under which name."""
+
+    engine: Engine = Engine()
+    """What runs the model, and how it is tuned."""
+
+    gpu: Gpu | None = None
+    """The GPUs of each replica. Without it the model runs on CPU."""
+
+    pod: Pod = Pod()
+    """What the replicas' pods ask of their nodes, and what others see on them."""
+
+    replicas: Replicas | None = None
+    """How many replicas serve the model. Default: 1, or what autoscaling decides."""
+
+    autoscaling: Autoscaling | None = None
+    """A number of replicas that follows the load, instead of a fixed one."""
+
+    rollout: Rollout = Rollout()
+    """How a change reaches the replicas without a failed request."""
+
+    disruption: Disruption = Disruption()
+    """How many replicas may be missing while nodes are drained. Default: one."""
+
+    expose: Expose = Expose()
+    """How clients reach the model."""
+
+    observability: Observability = Observability()
+    """What the server tells about itself."""

@@ -1,0 +1,68 @@
+"""The ConfigMap with the server's configuration, named by its content and never changed.
+
+A rollback brings the old name back and with it the old configuration; a changed one makes a new
+template, and so a rollout.
+"""
+
+import hashlib
+
+from llmservice_server.config import DrainConfig, EngineConfig, ModelConfig, ServerConfig
+from pydantic import ValidationError
+
+from llmservice_operator.api.gpu import Gpu
+from llmservice_operator.api.invalid import InvalidSpec
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.render.identity import metadata
+
+KEY = "config.yaml"
+GRACE_SECONDS = 10
+"""How long a pod that is being ended serves on, while proxies learn that it goes (5 to 15 s)."""
+
+_HASH_LENGTH = 10
+
+
+def configuration(service: LLMService) -> Manifest:
+    """The ConfigMap. Raises InvalidSpec where the server would refuse the configuration."""
+    text = _server_config(service).to_yaml()
+    content = hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(service, f"{service.metadata.name}-{content}"),
+        "immutable": True,
+        "data": {KEY: text},
+    }
+
+
+def _server_config(service: LLMService) -> ServerConfig:
+    spec = service.spec
+    gpu = spec.gpu or Gpu()
+    try:
+        return ServerConfig(
+            model=ModelConfig(
+                uri=spec.model.uri,
+                source=spec.model.source,
+                served_name=service.served_name,
+                revision=spec.model.revision,
+            ),
+            engine=EngineConfig(
+                type=spec.engine.type,
+                args=dict(spec.engine.args),
+                tensor_parallel=gpu.tensor_split,
+                pipeline_parallel=gpu.pipeline_parallel,
+            ),
+            drain=DrainConfig(
+                grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds
+            ),
+            log_level=spec.observability.log_level,
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        raise InvalidSpec(f"spec.engine.{field}{_sentence(fault['msg'])}") from None
+
+
+def _sentence(message: str) -> str:
+    told = message.removeprefix("Value error, ")
+    return told if told.startswith(".") else f": {told}"

@@ -1,0 +1,81 @@
+"""The server's container: what it runs, what it sees, and how its health is asked for."""
+
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.placement.demand import Demand
+from llmservice_operator.render.configuration import KEY
+from llmservice_operator.render.defaults import RenderDefaults
+from llmservice_operator.render.startup import startup_seconds
+from llmservice_operator.render.volumes import CONFIG_PATH, HOME, mounts
+
+PORT = 8000
+_STARTUP_PERIOD = 1  # seconds: what a server that just became able to answer waits at most
+
+
+def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> Manifest:
+    """The pod's only container."""
+    limits: Manifest = {"limits": dict(asked.limits)} if asked.limits else {}
+    return {
+        "name": "server",
+        "image": service.spec.engine.image or defaults.server_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["llmservice-server", "serve", "--config", f"{CONFIG_PATH}/{KEY}"],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "env": _environment(service),
+        "resources": {"requests": dict(asked.requests), **limits},
+        "startupProbe": {
+            "httpGet": {"path": "/readyz", "port": "http"},
+            "periodSeconds": _STARTUP_PERIOD,
+            "timeoutSeconds": 5,
+            "failureThreshold": startup_seconds(service.spec.model.uri) // _STARTUP_PERIOD,
+        },
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": "http"},
+            "periodSeconds": 5,
+            "timeoutSeconds": 5,
+            "failureThreshold": 2,
+        },
+        # Lenient: a restart costs a model load, and a busy server answers late.
+        "livenessProbe": {
+            "httpGet": {"path": "/livez", "port": "http"},
+            "periodSeconds": 10,
+            "timeoutSeconds": 10,
+            "failureThreshold": 6,
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        # What the server wrote last becomes part of the pod's status, and so of ours.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts(service),
+    }
+
+
+def _environment(service: LLMService) -> list[Manifest]:
+    """Our variables, then the user's, which replace ours of the same name: names are unique."""
+    user = [
+        variable.model_dump(by_alias=True, exclude_none=True)
+        for variable in service.spec.engine.env
+    ]
+    taken = {variable["name"] for variable in user}
+    return [variable for variable in _own(service) if variable["name"] not in taken] + user
+
+
+def _own(service: LLMService) -> list[Manifest]:
+    model = service.spec.model
+    own: list[Manifest] = [
+        {"name": "HOME", "value": HOME},
+        # User 1000 need not be in the image's /etc/passwd, where torch looks its name up.
+        {"name": "USER", "value": "app"},
+        {"name": "HF_HOME", "value": f"{HOME}/.cache/huggingface"},
+        {"name": "VLLM_CACHE_ROOT", "value": f"{HOME}/.cache/vllm"},
+        {"name": "TRITON_CACHE_DIR", "value": f"{HOME}/.cache/triton"},
+    ]
+    if model.scheme != "hf":
+        own.append({"name": "HF_HUB_OFFLINE", "value": "1"})
+    if model.credentials_secret:
+        reference = {"name": model.credentials_secret, "key": "HF_TOKEN"}
+        own.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
+    return own

@@ -1,0 +1,37 @@
+"""The Deployment: how many replicas, and how one is replaced."""
+
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.render.defaults import RenderDefaults
+from llmservice_operator.render.identity import metadata, selector
+from llmservice_operator.render.pod import pod_template
+from llmservice_operator.render.startup import progress_deadline_seconds
+
+
+def deployment(service: LLMService, defaults: RenderDefaults, config_map: str) -> Manifest:
+    """The Deployment, reading its configuration from config_map.
+
+    Its replicas are left out where autoscaling owns them: applied, they would reset the count.
+    """
+    spec = service.spec
+    replicas: Manifest = {} if spec.autoscaling else {"replicas": spec.replicas or 1}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(service),
+        "spec": {
+            **replicas,
+            "selector": {"matchLabels": selector(service)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+            },
+            # A server that dies in its first seconds of load must not take the old one with it.
+            "minReadySeconds": 10,
+            "revisionHistoryLimit": 5,
+            "progressDeadlineSeconds": (
+                spec.rollout.progress_deadline_seconds or progress_deadline_seconds(spec.model.uri)
+            ),
+            "template": pod_template(service, defaults, config_map),
+        },
+    }

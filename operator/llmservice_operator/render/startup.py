@@ -1,0 +1,27 @@
+"""How long a server may take to start, by the size of its model."""
+
+from llmservice_operator.placement.parameters import parameter_count
+
+_BILLION = 10**9
+_MINUTE = 60
+_UNKNOWN = 30 * _MINUTE
+_ROLLOUT_SLACK = 10 * _MINUTE
+
+
+def startup_seconds(uri: str) -> int:
+    """From the container's start to its first answer: fetching, loading and warming up.
+
+    10 minutes up to 10 billion parameters, 30 up to 70 billion or where the name does not tell,
+    60 above.
+    """
+    count = parameter_count(uri)
+    if count is None:
+        return _UNKNOWN
+    if count <= 10 * _BILLION:
+        return 10 * _MINUTE
+    return 30 * _MINUTE if count <= 72 * _BILLION else 60 * _MINUTE
+
+
+def progress_deadline_seconds(uri: str) -> int:
+    """Time to start, and on top of it ten minutes to find a node and pull the image."""
+    return startup_seconds(uri) + _ROLLOUT_SLACK
