@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from devcluster import embedded, kubectl, kwok, state, tools
+from devcluster import containerd, embedded, kubectl, kwok, state, tools
 from devcluster.layout import Layout
-from devcluster.state import Shape, State
+from devcluster.state import Provider, Shape, State
 from devcluster.waiting import ClusterError
 
 
@@ -42,6 +42,29 @@ class Cluster:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig file."""
         return self.layout.kubeconfig
+
+    @property
+    def provider(self) -> Provider:
+        """What runs it; ClusterError where it is not up."""
+        return self._state().provider
+
+    @property
+    def containerds(self) -> list[Path]:
+        """The sockets of its real nodes' container runtimes, for an embedded cluster."""
+        found = self._state()
+        real = found.provider == "embedded" and found.shape == "node"
+        return [containerd.socket(self.layout)] if real else []
+
+    @property
+    def shared_dir(self) -> Path:
+        """A folder of this machine that local PersistentVolumes may name, by `node_path`."""
+        self.layout.shared.mkdir(parents=True, exist_ok=True)
+        return self.layout.shared
+
+    def node_path(self, path: Path) -> Path:
+        """How the node sees `path`, which lies in `shared_dir`; ValueError if it does not."""
+        inside = path.resolve().relative_to(self.shared_dir.resolve())
+        return self.shared_dir / inside
 
     def env(self) -> dict[str, str]:
         """KUBECONFIG, and PATH with kubectl and helm of the right versions in front."""

@@ -6,84 +6,57 @@ etcd does not sync to disk, so a power cut may lose it.
 """
 
 import ssl
-import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 from devcluster import kubeconfig
 from devcluster.addresses import Addresses
-from devcluster.certificates import Authority, Pair, signing_key
+from devcluster.keys import DOMAIN, Keys
 from devcluster.layout import Layout
-from devcluster.processes import Component, Processes
-from devcluster.waiting import wait_until
+from devcluster.processes import Component
+from devcluster.site import Site
 
-DOMAIN = "cluster.local"
-_START_SECONDS = 60.0
 # tests create and scale in bursts; the defaults (20 to 50 a second) are made for shared clusters
 _UNHURRIED = ("--kube-api-qps=500", "--kube-api-burst=1000")
 
 
-@dataclass(frozen=True)
-class Keys:
-    """All certificates of the control plane, by whom they name."""
-
-    cluster: Authority
-    front_proxy: Authority
-    etcd: Authority
-    admin: Pair
-    api_server: Pair
-    api_server_to_etcd: Pair
-    api_server_to_kubelet: Pair
-    api_server_to_extensions: Pair
-    etcd_server: Pair
-    loopback: Pair
-    tokens: Pair
+def api_url(addresses: Addresses) -> str:
+    """The API server as processes of the host reach it."""
+    return f"https://127.0.0.1:{addresses.api_port}"
 
 
-def keys(place: Layout, addresses: Addresses) -> Keys:
-    """Create what is missing below the cluster's `pki` folder."""
-    cluster = Authority(place.pki, "cluster")
-    # apart, or any client of the cluster could speak to etcd, or pose as the front proxy
-    front_proxy = Authority(place.pki, "front-proxy")
-    etcd = Authority(place.pki, "etcd")
-    for authority in (cluster, front_proxy, etcd):
-        authority.create()
-    local = ("127.0.0.1", "localhost")
-    return Keys(
-        cluster=cluster,
-        front_proxy=front_proxy,
-        etcd=etcd,
-        admin=cluster.issue("admin", "devcluster-admin", ["system:masters"]),
-        api_server=cluster.issue(
-            "apiserver",
-            "kube-apiserver",
-            addresses=[
-                *local,
-                str(addresses.host_ip),
-                str(addresses.api_service_ip),
-                "kubernetes",
-                "kubernetes.default",
-                "kubernetes.default.svc",
-                f"kubernetes.default.svc.{DOMAIN}",
-            ],
-        ),
-        api_server_to_etcd=etcd.issue("apiserver-etcd", "kube-apiserver"),
-        api_server_to_kubelet=cluster.issue(
-            "apiserver-kubelet", "kube-apiserver-kubelet-client", ["system:masters"]
-        ),
-        api_server_to_extensions=front_proxy.issue("front-proxy", "front-proxy-client"),
-        etcd_server=etcd.issue("etcd", "etcd", addresses=local),
-        loopback=cluster.issue("loopback", "devcluster-loopback", addresses=local),
-        tokens=signing_key(place.pki, "tokens"),
+def start(site: Site, keys: Keys, *, node: bool) -> None:
+    """Start what does not run and wait until it is healthy; ClusterError with the log if not.
+
+    With `node`, a real node and its pods can reach the API.
+    """
+    addresses, url = site.addresses, api_url(site.addresses)
+    for user in ("kube-controller-manager", "kube-scheduler"):
+        keys.identity(user, url, f"system:{user}")
+    kubeconfig.write(
+        site.place.kubeconfig,
+        url,
+        keys.cluster.pair.certificate,
+        keys.admin,
+        f"devcluster-{site.place.folder.name}",
     )
+    checks = {
+        "kube-apiserver": f"{url}/readyz",
+        "kube-controller-manager": f"https://127.0.0.1:{addresses.controller_manager_port}/healthz",
+        "kube-scheduler": f"https://127.0.0.1:{addresses.scheduler_port}/healthz",
+    }
+    wanted = components(site, keys, node=node)
+    for component in wanted:
+        site.ensure(component)
+        if component.name == "kube-apiserver":
+            site.wait(component, lambda: _healthy(checks["kube-apiserver"], keys))
+    for component in wanted:
+        if check := checks.get(component.name):
+            site.wait(component, lambda url=check: _healthy(url, keys))
 
 
-def components(
-    place: Layout, addresses: Addresses, keys: Keys, tools: Mapping[str, Path], *, node: bool
-) -> list[Component]:
-    """The processes, in the order in which they start. With `node`, pods can reach the API."""
+def components(site: Site, keys: Keys, *, node: bool) -> list[Component]:
+    """The processes, in the order in which they start."""
+    place, addresses = site.place, site.addresses
     client = f"https://127.0.0.1:{addresses.etcd_port}"
     peer = f"https://127.0.0.1:{addresses.etcd_peer_port}"
     etcd = (
@@ -156,59 +129,7 @@ def components(
         "kube-controller-manager": controller_manager,
         "kube-scheduler": scheduler,
     }
-    return [Component(name, (str(tools[name]), *flags)) for name, flags in arguments.items()]
-
-
-def start(
-    place: Layout,
-    addresses: Addresses,
-    tools: Mapping[str, Path],
-    processes: Processes,
-    *,
-    node: bool,
-) -> Keys:
-    """Start what does not run and wait until it is healthy; ClusterError with the log if not."""
-    made = keys(place, addresses)
-    for user in ("kube-controller-manager", "kube-scheduler"):
-        identity(place, addresses, made, user, f"system:{user}")
-    kubeconfig.write(
-        place.kubeconfig,
-        api_url(addresses),
-        made.cluster.pair.certificate,
-        made.admin,
-        f"devcluster-{place.folder.name}",
-    )
-    checks = {
-        "kube-apiserver": f"{api_url(addresses)}/readyz",
-        "kube-controller-manager": f"https://127.0.0.1:{addresses.controller_manager_port}/healthz",
-        "kube-scheduler": f"https://127.0.0.1:{addresses.scheduler_port}/healthz",
-    }
-    wanted = components(place, addresses, made, tools, node=node)
-    for component in wanted:
-        if processes.ensure(component):
-            print(f"· started {component.name}", flush=True)
-        if component.name == "kube-apiserver":
-            _wait_healthy(component, checks[component.name], made, processes)
-    for component in wanted:
-        if component.name in checks:
-            _wait_healthy(component, checks[component.name], made, processes)
-    return made
-
-
-def identity(
-    place: Layout, addresses: Addresses, made: Keys, component: str, user: str, *groups: str
-) -> Path:
-    """A kubeconfig for a component that runs on the host, with a certificate of its own."""
-    pair = made.cluster.issue(component, user, groups)
-    ca = made.cluster.pair.certificate
-    return kubeconfig.write(
-        place.kubeconfig_of(component), api_url(addresses), ca, pair, "devcluster"
-    )
-
-
-def api_url(addresses: Addresses) -> str:
-    """The API server as processes of the host reach it."""
-    return f"https://127.0.0.1:{addresses.api_port}"
+    return [Component(name, (str(site.tools[name]), *flags)) for name, flags in arguments.items()]
 
 
 def _client(component: str, place: Layout, keys: Keys, port: int) -> tuple[str, ...]:
@@ -227,21 +148,11 @@ def _client(component: str, place: Layout, keys: Keys, port: int) -> tuple[str, 
     )
 
 
-def _wait_healthy(component: Component, url: str, keys: Keys, processes: Processes) -> None:
+def _healthy(url: str, keys: Keys) -> bool:
     context = ssl.create_default_context(cafile=str(keys.cluster.pair.certificate))
     context.load_cert_chain(keys.admin.certificate, keys.admin.key)
-
-    def healthy() -> bool:
-        processes.require(component)
-        try:
-            with urllib.request.urlopen(url, timeout=5, context=context) as response:  # noqa: S310
-                return response.status == 200
-        except (OSError, urllib.error.URLError):
-            return False
-
-    wait_until(
-        f"{component.name} becoming healthy",
-        healthy,
-        _START_SECONDS,
-        lambda: processes.tail(component.name),
-    )
+    try:
+        with urllib.request.urlopen(url, timeout=5, context=context) as response:  # noqa: S310
+            return response.status == 200
+    except OSError:
+        return False

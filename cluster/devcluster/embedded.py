@@ -6,28 +6,37 @@ started and works after an `up` that was killed.
 
 import shutil
 
-from devcluster import controlplane, kubectl, kwok, tools
+from devcluster import controlplane, keys, kubectl, kwok, node, tools
 from devcluster.addresses import Addresses
 from devcluster.layout import Layout
 from devcluster.processes import Processes
+from devcluster.site import Site
 from devcluster.state import State
+from devcluster.waiting import ClusterError
 
 
 def up(place: Layout, state: State) -> None:
     """Bring up the control plane, the controller of fake nodes and, if asked for, the real node."""
-    addresses = Addresses(state.index)
-    programs = tools.ensure(*tools.CONTROL_PLANE)
+    real = state.shape == "node"
+    programs = tools.ensure(*tools.CONTROL_PLANE, *(tools.NODE if real else ()))
+    site = Site(place, Addresses(state.index), programs)
     for folder in (place.config, place.logs, place.shared):
         folder.mkdir(parents=True, exist_ok=True)
-    processes = Processes(place.folder, place.logs)
-    made = controlplane.start(place, addresses, programs, processes, node=False)
+    # before the API server, which gives out the address at its end of the cable
+    enter = node.prepare(site) if real else ()
+    made = keys.create(place, site.addresses)
+    controlplane.start(site, made, node=real)
     kubectl.apply(programs["kubectl"], place.kubeconfig, kwok.rbac())
-    own = controlplane.identity(place, addresses, made, "kwok", kwok.USER)
-    if processes.ensure(kwok.component(place, addresses, programs["kwok"], own)):
-        print("· started kwok", flush=True)
+    made.identity("kwok", controlplane.api_url(site.addresses), kwok.USER)
+    site.ensure(kwok.component(site))
+    if real:
+        node.start(site, made, enter)
 
 
 def down(place: Layout) -> None:
-    """End every process of the cluster and remove its folder."""
+    """End every process of the cluster and remove all that is left of it."""
     Processes(place.folder, place.logs).stop_all()
+    node.remove(place)
     shutil.rmtree(place.folder, ignore_errors=True)
+    if place.folder.exists():
+        raise ClusterError(f"{place.folder} could not be removed: look at its owners and remove it")

@@ -1,15 +1,15 @@
 """Kubeconfig files: one identity each, certificates inside, so that the file stands alone."""
 
 import base64
-import os
 from pathlib import Path
 
 import yaml
 
+from devcluster import files
 from devcluster.certificates import Pair
 
 
-def write(path: Path, server: str, authority: Path, client: Pair, cluster: str) -> Path:
+def write(path: Path, server: str, authority: Path, client: Pair, cluster: str) -> None:
     """Write `path`, readable by its owner only: `client` speaking to the API server at `server`."""
     content = {
         "apiVersion": "v1",
@@ -32,10 +32,7 @@ def write(path: Path, server: str, authority: Path, client: Pair, cluster: str) 
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": cluster}}],
         "current-context": cluster,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        yaml.safe_dump(content, file)
-    return path
+    files.write(path, yaml.safe_dump(content))
 
 
 def _data(path: Path) -> str:

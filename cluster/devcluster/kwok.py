@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devcluster.addresses import Addresses
-from devcluster.layout import Layout
 from devcluster.processes import Component
 from devcluster.rbac import bound_role
+from devcluster.site import Site
 
 USER = "devcluster:kwok"
 _ANNOTATION = "kwok.x-k8s.io/node"
@@ -20,18 +19,18 @@ _STAGES = Path(__file__).with_name("kwok-stages.yaml")
 _DEFAULT_ALLOCATABLE = {"cpu": "64", "memory": "512Gi", "pods": "110", "ephemeral-storage": "1Ti"}
 
 
-def component(place: Layout, addresses: Addresses, tool: Path, kubeconfig: Path) -> Component:
+def component(site: Site) -> Component:
     """The controller, on the host, with rights of its own (see `rbac`)."""
     argv = (
-        str(tool),
-        f"--kubeconfig={kubeconfig}",
+        str(site.tools["kwok"]),
+        f"--kubeconfig={site.place.kubeconfig_of('kwok')}",
         f"--config={_STAGES}",
         f"--manage-nodes-with-annotation-selector={_ANNOTATION}=fake",
         "--node-lease-duration-seconds=40",
-        f"--cidr={addresses.fake_pods}",
-        f"--node-ip={addresses.fake_pods[0]}",
+        f"--cidr={site.addresses.fake_pods}",
+        f"--node-ip={site.addresses.fake_pods[0]}",
     )
-    return Component("kwok", argv, env={"KWOK_WORKDIR": str(place.config)})
+    return Component("kwok", argv, env={"KWOK_WORKDIR": str(site.place.config)})
 
 
 def rbac() -> list[dict[str, Any]]:

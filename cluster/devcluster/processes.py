@@ -102,10 +102,11 @@ class Processes:
 
         wait_until(f"ending the processes of {self.folder.name}", gone, _STOP_SECONDS)
 
-    def require(self, component: Component) -> None:
-        """ClusterError with the end of its log where the component does not run."""
-        if self.running(component) is None:
+    def require(self, component: Component) -> int:
+        """Its process number; ClusterError with the end of its log where it does not run."""
+        if (pid := self.running(component)) is None:
             raise ClusterError(f"{component.name} ended{self.tail(component.name)}")
+        return pid
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"

@@ -57,6 +57,7 @@ TOOLS = {
     "kwok": Tool("kubernetes", "sigs.k8s.io/kwok/cmd/kwok"),
     "coredns": Tool("coredns", "github.com/coredns/coredns"),
     "helm": Tool("helm", "helm.sh/helm/v4/cmd/helm"),
+    "pause": Tool("pause", "devcluster/pause"),
     "buildkitd": Tool("buildkit", "github.com/moby/buildkit/cmd/buildkitd"),
     "buildctl": Tool("buildkit", "github.com/moby/buildkit/cmd/buildctl"),
 }
@@ -69,7 +70,7 @@ CONTROL_PLANE = (
     "kubectl",
     "kwok",
 )
-NODE = ("kubelet", "kube-proxy", "coredns")
+NODE = ("kubelet", "kube-proxy", "coredns", "pause")
 
 
 def path(name: str) -> Path:
@@ -95,8 +96,8 @@ def ensure(*names: str) -> dict[str, Path]:
 @functools.cache
 def _folder(module: str) -> Path:
     digest = hashlib.sha256()
-    for file in ("go.mod", "go.sum"):
-        digest.update((_MODULES / module / file).read_bytes())
+    for file in sorted((_MODULES / module).iterdir()):
+        digest.update(file.read_bytes())
     for name, tool in sorted(TOOLS.items()):
         if tool.module == module:
             digest.update(f"{name} {tool}".encode())
