@@ -12,7 +12,7 @@ from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.request_id import HEADER
 
 _log = logging.getLogger("llmservice.access")
-# Asked every few seconds by the kubelet and Prometheus: worth a line only when they fail.
+# Asked every few seconds by the kubelet and Prometheus, which tell when it fails.
 _POLLED = frozenset({"/livez", "/readyz", "/health", "/metrics", "/metrics/"})
 _PATH = 80  # characters of a path that matched no route
 
@@ -43,7 +43,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_and_watch)
         finally:
-            polled = scope["path"] in _POLLED and status < 400
+            level = logging.DEBUG if scope["path"] in _POLLED else logging.INFO
             fields = {
                 "request_id": header(scope, HEADER),
                 "method": scope["method"],
@@ -53,7 +53,7 @@ class AccessLog:
                 "streaming": streaming,
                 "complete": complete,
             }
-            _log.log(logging.DEBUG if polled else logging.INFO, "request", extra={"fields": fields})
+            _log.log(level, "request", extra={"fields": fields})
 
 
 def _route(scope: Scope) -> str:

@@ -26,16 +26,17 @@ class WarmUp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            send = after_startup(send, self._start)
+            # What a framework keeps in its lifespan scope, it looks for in each request's too.
+            send = after_startup(send, lambda: self._start(scope))
         await self._app(scope, receive, send)
 
-    def _start(self) -> None:
-        self._running = asyncio.create_task(self._until_ready())
+    def _start(self, lifespan: Scope) -> None:
+        self._running = asyncio.create_task(self._until_ready(lifespan))
 
-    async def _until_ready(self) -> None:
+    async def _until_ready(self, lifespan: Scope) -> None:
         began, wait = time.monotonic(), _FIRST_WAIT
         probe = self._context.engine.probe()
-        while probe is not None and (fault := await self._fault_of(probe)) is not None:
+        while probe is not None and (fault := await self._fault_of(probe, lifespan)) is not None:
             _log.warning("not ready: %s; trying again in %.1f s", fault, wait)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
@@ -43,10 +44,10 @@ class WarmUp:
         proof = f"{probe.path} answered" if probe else "this model has no route to try"
         _log.info("ready: %s, %.2f s after startup", proof, time.monotonic() - began)
 
-    async def _fault_of(self, probe: Probe) -> str | None:
+    async def _fault_of(self, probe: Probe, lifespan: Scope) -> str | None:
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
-                status, body = await post(self._app, probe)
+                status, body = await post(self._app, probe, lifespan)
         except TimeoutError:
             return f"{probe.path} did not answer in {_ATTEMPT_SECONDS} s"
         except Exception as error:  # noqa: BLE001  whatever the engine raises, it is not ready
@@ -56,12 +57,12 @@ class WarmUp:
         return f"{probe.path} answered {status}: {body.decode(errors='replace')[:_SHOWN]}"
 
 
-async def post(app: App, probe: Probe) -> tuple[int, bytes]:
+async def post(app: App, probe: Probe, lifespan: Scope) -> tuple[int, bytes]:
     """Call the application in process, as an HTTP server would; returns status and body."""
     content = json.dumps(probe.body).encode()
     scope: Scope = {
+        **lifespan,
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
@@ -77,7 +78,6 @@ async def post(app: App, probe: Probe) -> tuple[int, bytes]:
         ],
         "client": ("127.0.0.1", 0),
         "server": ("127.0.0.1", 0),
-        "state": {},
     }
     request = iter([{"type": "http.request", "body": content, "more_body": False}])
     status, body, gone = 0, bytearray(), asyncio.Event()
