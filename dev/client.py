@@ -1,0 +1,83 @@
+"""A pod that only waits, in which the demo and the tests run their client programs.
+
+The programs arrive on standard input and need only the standard library; the pod is as restricted
+as any other, so that what a program reaches is what any pod of the cluster reaches.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from devcluster import Cluster, tools
+
+NAME = "client"
+
+
+def start(cluster: Cluster, namespace: str, image: str) -> None:
+    """Start the pod, or keep the one that runs; returns once it is Ready."""
+    manifest = json.dumps(_pod(namespace, image))
+    cluster.kubectl("apply", "-f", "-", input=manifest)
+    cluster.kubectl(
+        "wait", "-n", namespace, f"pod/{NAME}", "--for=condition=Ready", "--timeout=60s", timeout=70
+    )
+
+
+def popen(
+    cluster: Cluster, namespace: str, program: Path, *arguments: str, **options: Any
+) -> subprocess.Popen[str]:
+    """Start a Python program inside the pod; `options` are Popen's, for its output."""
+    kubectl = str(tools.path("kubectl"))
+    with program.open() as text:
+        return subprocess.Popen(
+            [kubectl, "exec", "-i", "-n", namespace, NAME, "--", "python3", "-", *arguments],
+            env={**os.environ, **cluster.env()},
+            stdin=text,
+            text=True,
+            **options,
+        )
+
+
+def run(cluster: Cluster, namespace: str, program: Path, *arguments: str, timeout: float) -> str:
+    """What the program prints; CalledProcessError where it fails."""
+    running = popen(
+        cluster, namespace, program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        out, err = running.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        raise
+    if running.returncode:
+        failure = subprocess.CalledProcessError(running.returncode, str(program), out, err)
+        failure.add_note(f"{out}\n{err}")
+        raise failure
+    return out
+
+
+def _pod(namespace: str, image: str) -> dict[str, Any]:
+    container = {
+        "name": "client",
+        "image": image,
+        "command": ["python3", "-c", "import signal; signal.pause()"],
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    spec = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    metadata = {"name": NAME, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

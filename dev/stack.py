@@ -1,0 +1,153 @@
+"""What the demo and the e2e tests stand on: a real node, the images on it, the operator installed
+by its Helm chart, and a namespace whose pods are held to the restricted standard, with the demo's
+model in a volume. Every part is idempotent: what is there already is kept or brought up to date.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from devcluster import Cluster, tools
+
+from dev import images, model
+from dev.progress import say, step
+
+SYSTEM = "llmservice-system"
+RELEASE = "llmservice-operator"
+CLAIM = "models"
+MODEL = "smollm2-135m-instruct"
+_CHART = "charts/llmservice-operator"
+_RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A cluster with the operator in it, and the images that it runs."""
+
+    cluster: Cluster
+    images: images.Images
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is made once on a machine, whatever the cluster."""
+
+    images: images.Images
+    model: Path
+
+
+def prepare(*beside: Callable[[], None]) -> Prepared:
+    """Build the images, the model and helm, with `beside` running at the same time."""
+    works: dict[str, Callable[[], Any]] = {
+        "images": images.build,
+        "model": model.prepare,
+        "tools": partial(tools.ensure, "kubectl", "helm", *tools.CONTROL_PLANE, *tools.NODE),
+    }
+    for work in beside:
+        works["cluster"] = work
+    done: dict[str, Any] = {}
+    say(f"side by side: {', '.join(works)} …")
+    with ThreadPoolExecutor(len(works)) as pool:
+        names = {pool.submit(work): name for name, work in works.items()}
+        for future in as_completed(names):
+            done[names[future]] = future.result()
+            say(f"{names[future]}: done")
+    return Prepared(done["images"], done["model"])
+
+
+def up(name: str, namespace: str) -> Stack:
+    """Bring everything up; returns once the operator is ready. An error says which part failed."""
+    cluster = Cluster(name)
+    prepared = prepare(partial(cluster.up, shape="node"))
+    with step("load", "the images' changed layers to reach the node"):
+        images.load(cluster, prepared.images)
+    with step("model", f"a volume with the model in namespace {namespace}"):
+        _namespace(cluster, namespace)
+        _volume(cluster, namespace, prepared.model)
+    with step("helm", f"the chart in namespace {SYSTEM} to be up"):
+        _namespace(cluster, SYSTEM)
+        install(cluster, prepared.images)
+    return Stack(cluster, prepared.images)
+
+
+def install(cluster: Cluster, built: images.Images) -> None:
+    """Install or upgrade the chart; returns once the operator's pod is ready."""
+    repository, _, tag = built.operator.rpartition(":")
+    values = {"image.repository": repository, "image.tag": tag, "server.image": built.server}
+    settings = [f"--set-string={key}={value}" for key, value in values.items()]
+    arguments = ["upgrade", "--install", RELEASE, _CHART, "--namespace", SYSTEM, *settings]
+    cluster.helm(*arguments, "--wait", "--timeout", "120s", timeout=150)
+
+
+def real_node(cluster: Cluster) -> str:
+    """The name of the first node that runs containers."""
+    nodes = json.loads(cluster.kubectl("get", "nodes", "-l", "type!=kwok", "-o", "json"))["items"]
+    return nodes[0]["metadata"]["labels"]["kubernetes.io/hostname"]
+
+
+def apply(cluster: Cluster, *manifests: dict[str, Any]) -> None:
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    cluster.kubectl("apply", "--server-side", "-f", "-", input=text)
+
+
+def condition(resource: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The condition of this type for the resource's present generation; {} where there is none."""
+    for found in resource.get("status", {}).get("conditions", []):
+        fresh = found.get("observedGeneration") == resource["metadata"]["generation"]
+        if found["type"] == kind and fresh:
+            return found
+    return {}
+
+
+def _namespace(cluster: Cluster, name: str) -> None:
+    metadata = {"name": name, "labels": _RESTRICTED}
+    apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+
+def _volume(cluster: Cluster, namespace: str, folder: Path) -> None:
+    """A local volume that holds the model's folder, and its claim.
+
+    Restricted pods may not use hostPath, and may use a claim.
+    """
+    volume = f"{namespace}-{CLAIM}"
+    size = {"storage": "1Gi"}
+    on_node = {
+        "key": "kubernetes.io/hostname",
+        "operator": "In",
+        "values": [real_node(cluster)],
+    }
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_node]}]}}
+    apply(
+        cluster,
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {
+                "capacity": size,
+                "accessModes": ["ReadOnlyMany"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": "",
+                "local": {"path": str(cluster.node_dir(folder.parent))},
+                "nodeAffinity": {
+                    "required": {"nodeSelectorTerms": [{"matchExpressions": [on_node]}]}
+                },
+                "claimRef": {"namespace": namespace, "name": CLAIM},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": CLAIM, "namespace": namespace},
+            "spec": {
+                "accessModes": ["ReadOnlyMany"],
+                "storageClassName": "",
+                "volumeName": volume,
+                "resources": {"requests": size},
+            },
+        },
+    )
