@@ -19,7 +19,10 @@ def _reserved() -> Manifest:
     """
     refused: Manifest = {}
     for flag, instead in sorted(RESERVED_ARGS.items()):
-        node = {"x-kubernetes-preserve-unknown-fields": True, "enum": [f"none here; {instead}"]}
+        node = {
+            "x-kubernetes-preserve-unknown-fields": True,
+            "enum": [f"none here: the server sets it; {instead}"],
+        }
         refused[flag] = node
         refused[flag.replace("-", "_")] = node
     return refused

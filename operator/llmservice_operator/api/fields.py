@@ -5,22 +5,20 @@ A check given as a pattern holds both here and in the API server: RE2 and Python
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from llmservice_operator.api.part import rule, rules
 from llmservice_operator.api.quantity import normalized
 
-_T = TypeVar("_T")
-
 
 def matching(pattern: str, sentence: str) -> AfterValidator:
-    """Refuses text in which pattern is not found, with sentence."""
+    """Refuses text that pattern, from ^ to $, does not match, with sentence."""
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
-        if not compiled.search(value):
+        if not compiled.fullmatch(value):
             raise ValueError(sentence)
         return value
 
@@ -28,7 +26,7 @@ def matching(pattern: str, sentence: str) -> AfterValidator:
 
 
 def text(pattern: str, sentence: str, max_length: int) -> Any:
-    """What Annotated wants for a string in which pattern is found."""
+    """What Annotated wants for a string that pattern, from ^ to $, matches."""
     found = rules(rule(f"self.matches(r'{pattern}')", sentence))
     return Field(min_length=1, max_length=max_length, json_schema_extra=found)
 

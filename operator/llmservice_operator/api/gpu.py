@@ -45,19 +45,21 @@ class Gpu(Part):
             rule(
                 "!has(self.count) || !has(self.tensorParallel) || "
                 "self.count == self.tensorParallel * self.pipelineParallel",
-                says="'gpu.count is ' + string(self.count) + ', but tensorParallel ' + "
-                "string(self.tensorParallel) + ' times pipelineParallel ' + "
-                "string(self.pipelineParallel) + ' is ' + "
-                "string(self.tensorParallel * self.pipelineParallel) + "
-                "': write that as gpu.count, or leave gpu.count out'",
+                "gpu.count is not tensorParallel times pipelineParallel (1 where it is not written): "
+                "write their product, or leave gpu.count out",
                 path=".count",
             ),
             rule(
                 "!has(self.count) || has(self.tensorParallel) || "
                 "self.count % self.pipelineParallel == 0",
-                says="'gpu.count is ' + string(self.count) + ', which pipelineParallel ' + "
-                "string(self.pipelineParallel) + ' does not divide: write a multiple of it'",
+                "gpu.count is not a multiple of pipelineParallel: write one, or leave gpu.count out",
                 path=".count",
+            ),
+            rule(
+                "self.resource.contains('/')",
+                "not an extended resource: write the name that nodes offer GPUs as, as "
+                "nvidia.com/gpu or amd.com/gpu",
+                path=".resource",
             ),
             rule(
                 "self.resource.startsWith('nvidia.com/') || "

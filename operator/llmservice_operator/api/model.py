@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from llmservice_operator.api.fields import ObjectName, matching, text
-from llmservice_operator.api.part import Part, rule, rules
+from llmservice_operator.api.part import Part, required, rule, rules
 
 Scheme = Literal["hf", "pvc", "file"]
 
@@ -20,27 +20,33 @@ _SCHEMES_SENTENCE = (
 _FORMS = {
     "hf": (
         r"^hf://[A-Za-z0-9][-._A-Za-z0-9]*/[A-Za-z0-9][-._A-Za-z0-9]*$",
-        "write hf://ORGANISATION/NAME, as hf://Qwen/Qwen2.5-7B-Instruct; "
-        "a branch or commit goes into model.revision",
+        (
+            "write hf://ORGANISATION/NAME, as hf://Qwen/Qwen2.5-7B-Instruct; "
+            "a branch or commit goes into model.revision"
+        ),
     ),
     "pvc": (
         r"^pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?(/[-._+@A-Za-z0-9]*[-_+@A-Za-z0-9])*$",
-        "write pvc://CLAIM/PATH, as pvc://models/qwen2.5-7b: the claim's name and the model's "
-        "folder in it, without .. or a slash at the end",
+        (
+            "write pvc://CLAIM/PATH, as pvc://models/qwen2.5-7b: the claim's name and the model's "
+            "folder in it, without .. or a slash at the end"
+        ),
     ),
     "file": (
         r"^file://(/[-._+@A-Za-z0-9]*[-_+@A-Za-z0-9])+$",
-        "write file:///PATH with three slashes, as file:///opt/models/qwen: an absolute path in "
-        "the image, without .. or a slash at the end",
+        (
+            "write file:///PATH with three slashes, as file:///opt/models/qwen: an absolute path in "
+            "the image, without .. or a slash at the end"
+        ),
     ),
 }
 
 
 def _well_formed(uri: str) -> str:
-    if not re.search(_SCHEMES, uri):
+    if not re.match(_SCHEMES, uri):
         raise ValueError(_SCHEMES_SENTENCE)
     pattern, sentence = _FORMS[uri.partition("://")[0]]
-    if not re.search(pattern, uri):
+    if not re.fullmatch(pattern, uri):
         raise ValueError(sentence)
     return uri
 
@@ -52,6 +58,7 @@ _URI_RULES = rules(
         for scheme, (pattern, sentence) in _FORMS.items()
     ),
 )
+_MISSING = "uri is missing: write hf://ORGANISATION/NAME, pvc://CLAIM/PATH or file:///PATH"
 _REVISION = r"^[A-Za-z0-9][-._/A-Za-z0-9]*$"
 _REVISION_SENTENCE = "write a branch, a tag or a commit of the model's repository, as main"
 _SERVED = r"^[A-Za-z0-9]([-._:/A-Za-z0-9]*[A-Za-z0-9])?$"
@@ -66,12 +73,12 @@ class Model(Part):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "!has(self.revision) || self.uri.startsWith('hf://')",
+                "!has(self.revision) || !has(self.uri) || self.uri.startsWith('hf://')",
                 "revision is for hf:// only: remove it, or name another path or claim in uri",
                 path=".revision",
             ),
             rule(
-                "!has(self.credentialsSecret) || self.uri.startsWith('hf://')",
+                "!has(self.credentialsSecret) || !has(self.uri) || self.uri.startsWith('hf://')",
                 "credentialsSecret is for hf:// only: remove it",
                 path=".credentialsSecret",
             ),
@@ -80,10 +87,10 @@ class Model(Part):
 
     uri: Annotated[
         str,
-        Field(min_length=1, max_length=512, json_schema_extra=_URI_RULES),
+        Field(max_length=512, json_schema_extra=_URI_RULES | required(_MISSING)),
         AfterValidator(_well_formed),
     ]
-    """Where the model lies.
+    """Where the model lies. Required.
     hf://ORGANISATION/NAME is fetched from Hugging Face by each replica when it starts;
     pvc://CLAIM/PATH is read from a PersistentVolumeClaim of the same namespace, mounted read-only;
     file:///PATH lies in the image.

@@ -145,7 +145,8 @@ class Pod(Part):
                 max_length=32,
                 json_schema_extra=rules(
                     rule(
-                        f"self.all(k, !(k in {list(OWN_LABELS)}) && !k.startsWith('llmservice.io/'))",
+                        f"self.all(k, !(k in {list(OWN_LABELS)}) && "
+                        "!k.startsWith('llmservice.io/'))",
                         "app.kubernetes.io/name, instance, managed-by and llmservice.io/ are the "
                         "operator's own: choose other keys",
                     )

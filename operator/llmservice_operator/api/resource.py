@@ -1,6 +1,6 @@
 """LLMService as the API server keeps it, and how one is read."""
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -37,7 +37,7 @@ class LLMService(BaseModel):
     @field_validator("status", mode="before")
     @classmethod
     def _any_status(cls, value: object) -> object:
-        return value if isinstance(value, dict) else {}
+        return cast("object", value) if isinstance(value, dict) else {}
 
     @classmethod
     def parse(cls, obj: Manifest) -> Self:

@@ -48,8 +48,8 @@ class Autoscaling(Part):
         json_schema_extra=rules(
             rule(
                 "self.min <= self.max",
-                says="'autoscaling.min is ' + string(self.min) + ' and above autoscaling.max, ' + "
-                "string(self.max) + ': write a smaller min or a larger max'",
+                "autoscaling.min (2 where it is not written) is above autoscaling.max: write a "
+                "smaller min or a larger max",
                 path=".min",
             )
         )

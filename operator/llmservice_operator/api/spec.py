@@ -1,15 +1,20 @@
-"""spec: what the user asks for. Everything but the model has a default that is right in production."""
+"""spec: what the user asks for. All but the model has a default that is right in production."""
 
-from pydantic import ConfigDict
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 from llmservice_operator.api.engine import Engine
 from llmservice_operator.api.expose import Expose, Observability
 from llmservice_operator.api.gpu import Gpu
 from llmservice_operator.api.model import Model
-from llmservice_operator.api.part import Part, rule, rules
+from llmservice_operator.api.part import Part, required, rule, rules
 from llmservice_operator.api.pod import Pod
 from llmservice_operator.api.rollout import Disruption, Rollout
 from llmservice_operator.api.scaling import Autoscaling, Replicas
+
+
+_MISSING = "model is missing: write model: {uri: hf://ORGANISATION/NAME}, or pvc:// or file://"
 
 
 class LLMServiceSpec(Part):
@@ -26,8 +31,8 @@ class LLMServiceSpec(Part):
         )
     )
 
-    model: Model
-    """Which model is served, and under which name."""
+    model: Annotated[Model, Field(json_schema_extra=required(_MISSING))]
+    """Which model is served, and under which name. Required."""
 
     engine: Engine = Engine()
     """What runs the model, and how it is tuned."""

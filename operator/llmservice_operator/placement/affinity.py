@@ -10,7 +10,8 @@ def node_affinity(gpu: Gpu | None) -> Manifest | None:
 
     Memory is compared with Gt, the only order that affinity knows, and Gt is strict: at least n
     MiB is more than n - 1. A card that is shared has the whole card's memory in its label and
-    promises none of it, so it is left out where memory is asked for, unless it is asked for by name.
+    promises none of it, so it is left out where memory is asked for, unless it is asked for by
+    name.
     """
     if gpu is None:
         return None

@@ -46,7 +46,9 @@ def demand(service: LLMService) -> Demand:
         # Extended resources cannot be overcommitted: request and limit are one.
         requests[gpu.resource] = limits[gpu.resource] = str(gpu.devices)
         # Nodes that offer MIG slices are tainted by the card's name.
-        keys = {gpu.resource} | ({labels.GPU} if gpu.resource.startswith("nvidia.com/") else set())
+        keys = {gpu.resource}
+        if gpu.resource.startswith("nvidia.com/"):
+            keys.add(labels.GPU)
         tolerations += [
             {"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)
         ]

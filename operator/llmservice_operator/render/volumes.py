@@ -1,4 +1,4 @@
-"""The pod's volumes and where they are mounted: all that the server may write, and what it reads."""
+"""The pod's volumes and where they are mounted: what the server may write, and what it reads."""
 
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.model import MOUNT_PATH

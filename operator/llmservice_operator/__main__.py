@@ -1,0 +1,37 @@
+"""The command line: run the operator, render a resource's children offline, print the CRD.
+
+Each command imports what it needs when it is called, so that `render` and `crd` load no client.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_SERVER_IMAGE = "llmservice/server:dev"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="llmservice-operator", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    commands.add_parser("crd", help="print the CustomResourceDefinition")
+
+    render = commands.add_parser("render", help="print the children of a resource, without cluster")
+    render.add_argument("file", type=Path, metavar="FILE", help="YAML with LLMServices; - is stdin")
+    render.add_argument("--server-image", default=_SERVER_IMAGE, help="default: %(default)s")
+
+    options = parser.parse_args(argv)
+    match options.command:
+        case "crd":
+            from llmservice_operator.offline import print_crd
+
+            return print_crd(sys.stdout)
+        case _:
+            from llmservice_operator.offline import print_children
+
+            return print_children(options.file, options.server_image, sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

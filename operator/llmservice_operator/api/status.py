@@ -1,0 +1,72 @@
+"""status: what the operator reports, for the schema. What it writes is made in `status/`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from llmservice_operator.api.part import Part
+
+_Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Count = Annotated[int, Field(ge=0)]
+
+
+class ReportedCondition(Part):
+    """One answer about the resource, as in every Kubernetes API."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """Ready: a replica answers. Progressing: replicas are created or replaced. Degraded: something
+    is wrong that waiting does not cure. Reconciling and Stalled are there only while True."""
+    status: Literal["True", "False", "Unknown"]
+    """The answer."""
+    observed_generation: Count | None = None
+    """The metadata.generation that the answer is about."""
+    last_transition_time: _Time
+    """When the answer changed last."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Why, in one word for programs."""
+    message: Annotated[str, Field(max_length=32768)]
+    """Why, in a sentence for people."""
+
+
+class Placement(Part):
+    """Which nodes could hold a replica."""
+
+    fitting_nodes: Count | None = None
+    """How many nodes could hold one, whatever runs on them now."""
+    message: Annotated[str, Field(max_length=4096)] | None = None
+    """What the others lack."""
+
+
+class LLMServiceStatus(Part):
+    """What the operator sees. It is written by the operator alone."""
+
+    observed_generation: Count | None = None
+    """The metadata.generation that this status is about."""
+    conditions: (
+        Annotated[
+            tuple[ReportedCondition, ...],
+            Field(
+                max_length=32,
+                json_schema_extra={
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["type"],
+                },
+            ),
+        ]
+        | None
+    ) = None
+    """Whether it serves, whether it is changing, and what is wrong."""
+    replicas: Count | None = None
+    """Replicas that there are, those of an old revision included."""
+    ready_replicas: Count | None = None
+    """Replicas that answer."""
+    updated_replicas: Count | None = None
+    """Replicas of the newest revision."""
+    selector: Annotated[str, Field(max_length=1024)] | None = None
+    """Selects the replicas' pods, for autoscalers."""
+    url: Annotated[str, Field(max_length=1024)] | None = None
+    """Base URL for OpenAI clients in the cluster."""
+    model: Annotated[str, Field(max_length=253)] | None = None
+    """What clients write as `model`."""
+    placement: Placement | None = None
+    """Which nodes could hold a replica."""
