@@ -1,6 +1,6 @@
 """A pod that only waits, in which the demo and the tests run their client programs.
 
-The programs arrive on standard input and need only the standard library; the pod is as restricted
+The programs are handed over as text and need only the standard library; the pod is as restricted
 as any other, so that what a program reaches is what any pod of the cluster reaches.
 """
 
@@ -27,23 +27,20 @@ def start(cluster: Cluster, namespace: str, image: str) -> None:
 def popen(
     cluster: Cluster, namespace: str, program: Path, *arguments: str, **options: Any
 ) -> subprocess.Popen[str]:
-    """Start a Python program inside the pod; `options` are Popen's, for its output."""
-    kubectl = str(tools.path("kubectl"))
-    with program.open() as text:
-        return subprocess.Popen(
-            [kubectl, "exec", "-i", "-n", namespace, NAME, "--", "python3", "-", *arguments],
-            env={**os.environ, **cluster.env()},
-            stdin=text,
-            text=True,
-            **options,
-        )
+    """Start a Python program inside the pod; `options` are Popen's, for its input and output."""
+    command = ["exec", "-i", "-n", namespace, NAME, "--", "python3", "-c", program.read_text()]
+    return subprocess.Popen(
+        [str(tools.path("kubectl")), *command, *arguments],
+        env={**os.environ, **cluster.env()},
+        text=True,
+        **options,
+    )
 
 
 def run(cluster: Cluster, namespace: str, program: Path, *arguments: str, timeout: float) -> str:
     """What the program prints; CalledProcessError where it fails."""
-    running = popen(
-        cluster, namespace, program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = popen(cluster, namespace, program, *arguments, **pipes)
     try:
         out, err = running.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

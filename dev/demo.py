@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 from devcluster import Cluster
@@ -43,16 +44,12 @@ def up() -> None:
     with step("client", "a pod that asks through the Service"):
         client.start(cluster, NAMESPACE, running.images.operator)
     print(f"\n  {QUESTION}\n  ", end="", flush=True)
-    ask = client.popen(cluster, NAMESPACE, Path("dev/ask.py"), url, QUESTION)
+    ask = client.popen(cluster, NAMESPACE, Path("dev/ask.py"), url, QUESTION, stdin=DEVNULL)
     if ask.wait(timeout=120):
-        raise SystemExit("the model gave no answer; what its server says: make demo-logs")
+        raise SystemExit("no answer; see what its server says: kubectl -n demo logs deploy/smollm2")
     print(f"\n$ kubectl -n {NAMESPACE} get llm")
     print(cluster.kubectl("-n", NAMESPACE, "get", "llm"))
     print(_NEXT)
-
-
-def down() -> None:
-    Cluster(CLUSTER).down()
 
 
 def _wait_ready(cluster: Cluster) -> str:
@@ -87,6 +84,6 @@ if __name__ == "__main__":
         case ["up"]:
             up()
         case ["down"]:
-            down()
+            stack.down(CLUSTER)
         case _:
             raise SystemExit(__doc__)

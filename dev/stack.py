@@ -74,6 +74,12 @@ def up(name: str, namespace: str) -> Stack:
     return Stack(cluster, prepared.images)
 
 
+def down(name: str) -> None:
+    """Remove the cluster and everything in it."""
+    with step("down", f"nothing of cluster {name} to be left"):
+        Cluster(name).down()
+
+
 def install(cluster: Cluster, built: images.Images) -> None:
     """Install or upgrade the chart; returns once the operator's pod is ready."""
     repository, _, tag = built.operator.rpartition(":")
@@ -132,10 +138,8 @@ def _volume(cluster: Cluster, namespace: str, folder: Path) -> None:
                 "accessModes": ["ReadOnlyMany"],
                 "persistentVolumeReclaimPolicy": "Retain",
                 "storageClassName": "",
-                "local": {"path": str(cluster.node_dir(folder.parent))},
-                "nodeAffinity": {
-                    "required": {"nodeSelectorTerms": [{"matchExpressions": [on_node]}]}
-                },
+                "local": {"path": str(cluster.node_path(folder.parent))},
+                "nodeAffinity": affinity,
                 "claimRef": {"namespace": namespace, "name": CLAIM},
             },
         },

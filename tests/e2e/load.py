@@ -1,0 +1,103 @@
+"""Clients that never retry, against one LLMService, until standard input closes.
+
+    python3 load.py BASE_URL MODEL
+
+Three kinds at once: one opens a connection for each request, one keeps its connection as long as
+the server does, one reads streams that outlast the grace of a draining server and must end with
+their sentinel. Each failure is final and written down. Prints "working" once each kind has an
+answer, and one JSON object at the end:
+{"fresh": n, "pooled": n, "streams": n, "failures": ["kind: what happened", ...]}
+Runs inside a pod on Python's standard library.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+_TIMEOUT = 120  # two cores run two engines and a third that starts
+_PAUSE = 0.1
+_STREAM_TOKENS = 400
+_MAX_FAILURES = 50
+
+url = urlsplit(sys.argv[1])
+model = sys.argv[2]
+stopping = threading.Event()
+done: Counter[str] = Counter()
+failures: list[str] = []
+
+
+def connect() -> HTTPConnection:
+    return HTTPConnection(str(url.hostname), url.port or 80, timeout=_TIMEOUT)
+
+
+def post(connection: HTTPConnection, tokens: int, *, stream: bool) -> bytes:
+    """The whole answer; RuntimeError where its status is not 200."""
+    body = {
+        "model": model,
+        "prompt": "Once upon a time",
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "stream": stream,
+    }
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", f"{url.path}/completions", json.dumps(body), headers)
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != 200:
+        raise RuntimeError(f"{response.status}: {answer[:200].decode()}")
+    return answer
+
+
+def fresh() -> None:
+    connection = connect()
+    json.loads(post(connection, 1, stream=False))["choices"][0]["text"]
+    connection.close()
+
+
+kept = connect()
+
+
+def pooled() -> None:
+    """http.client opens a new connection only where the server announced that it closes this."""
+    json.loads(post(kept, 1, stream=False))["choices"][0]["text"]
+
+
+def streams() -> None:
+    connection = connect()
+    lines = [line for line in post(connection, _STREAM_TOKENS, stream=True).split(b"\n") if line]
+    connection.close()
+    if lines[-1] != b"data: [DONE]":
+        raise RuntimeError(f"ended without its sentinel: {lines[-1][:200].decode()}")
+    last = json.loads(lines[-2].removeprefix(b"data: "))
+    if "error" in last or last["choices"][0]["finish_reason"] != "length":
+        raise RuntimeError(f"ended early: {lines[-2][:200].decode()}")
+
+
+def repeat(kind: Callable[[], None]) -> None:
+    while not stopping.is_set() and len(failures) < _MAX_FAILURES:
+        begun = time.strftime("%H:%M:%S")
+        try:
+            kind()
+            done[kind.__name__] += 1
+        except Exception as error:  # noqa: BLE001  whatever it is, the request failed
+            failures.append(f"{kind.__name__} of {begun}: {type(error).__name__}: {error}")
+            kept.close()
+        time.sleep(_PAUSE)
+
+
+threads = [threading.Thread(target=repeat, args=(kind,)) for kind in (fresh, pooled, streams)]
+for thread in threads:
+    thread.start()
+while len(done) < len(threads) and not failures:
+    time.sleep(_PAUSE)
+print("working", flush=True)
+sys.stdin.read()
+stopping.set()
+for thread in threads:
+    thread.join()
+print(json.dumps({**done, "failures": failures}))

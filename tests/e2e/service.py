@@ -1,0 +1,120 @@
+"""One LLMService on the real cluster, as its user sees it: read, change, wait, ask."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from devcluster import Cluster
+
+from dev import client, stack
+
+_T = TypeVar("_T")
+Manifest = dict[str, Any]
+_ASK = Path("dev/ask.py")
+_LOAD = Path("tests/e2e/load.py")
+
+
+@dataclass(frozen=True)
+class Service:
+    """The LLMService NAME of a namespace, and the objects that carry its label."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+
+    def kubectl(self, *arguments: str, timeout: float = 60) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *arguments, timeout=timeout)
+
+    def items(self, kinds: str, selector: str = "") -> list[Manifest]:
+        """Objects of these kinds that are of this service, or that `selector` selects."""
+        selector = selector or f"app.kubernetes.io/instance={self.name}"
+        return json.loads(self.kubectl("get", kinds, "-l", selector, "-o", "json"))["items"]
+
+    def create(self, manifest: Manifest) -> Manifest:
+        text = json.dumps(manifest)
+        created = self.cluster.kubectl(
+            "-n", self.namespace, "create", "-f", "-", "-o", "json", input=text
+        )
+        return json.loads(created)
+
+    def get(self) -> Manifest:
+        return json.loads(self.kubectl("get", "llm", self.name, "-o", "json"))
+
+    def patch(self, spec: Manifest) -> None:
+        """Merge into the spec; None removes a field."""
+        text = json.dumps({"spec": spec})
+        self.kubectl("patch", "llm", self.name, "--type=merge", "-p", text)
+
+    def wait(self, kind: str, reason: str, timeout: float) -> str:
+        """The message of the condition once it has this reason, for the present generation."""
+
+        def found() -> str | None:
+            condition = stack.condition(self.get(), kind)
+            return condition["message"] if condition.get("reason") == reason else None
+
+        return wait_for(f"{kind} to be {reason}", found, timeout, lambda: self.get().get("status"))
+
+    def wait_settled(self, timeout: float) -> None:
+        """Every pod is of the newest revision, answers, and none is left over."""
+
+        def found() -> bool:
+            resource = self.get()
+            ready, progressing = (
+                stack.condition(resource, kind) for kind in ("Ready", "Progressing")
+            )
+            states = ready.get("status"), progressing.get("status")
+            wanted = resource["spec"].get("replicas", 1)
+            return states == ("True", "False") and len(self.items("pods")) == wanted
+
+        wait_for("every pod to be up to date", found, timeout, lambda: self.get().get("status"))
+
+    @property
+    def url(self) -> str:
+        return self.get()["status"]["url"]
+
+    def ask(self, question: str) -> str:
+        """The answer, streamed to a pod of the cluster through the Service."""
+        return client.run(
+            self.cluster, self.namespace, _ASK, self.url, question, timeout=120
+        ).strip()
+
+    def load(self) -> "Load":
+        """Clients at work; returns once each kind of them has had its first answer."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        program = client.popen(self.cluster, self.namespace, _LOAD, self.url, self.name, **pipes)
+        assert program.stdout
+        first = program.stdout.readline()
+        assert first == "working\n", f"{first}{program.communicate(timeout=10)}"
+        return Load(program)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Clients at work on the service until stopped."""
+
+    program: subprocess.Popen[str]
+
+    def stop(self) -> dict[str, Any]:
+        """What they did, see load.py, after the requests in flight have ended."""
+        out, err = self.program.communicate(input="", timeout=180)
+        assert self.program.returncode == 0, err
+        return json.loads(out)
+
+
+def wait_for(
+    what: str,
+    probe: Callable[[], _T | None],
+    timeout: float,
+    explain: Callable[[], object] = lambda: "",
+) -> _T:
+    """What `probe` returns once it is true; AssertionError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (found := probe()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout:.0f} s for {what}; now: {explain()}")
+        time.sleep(0.25)
+    return found

@@ -1,0 +1,32 @@
+"""The main job: a resource becomes a model that answers."""
+
+from datetime import datetime
+
+from tests.e2e.service import Service
+
+
+def test_the_right_answer_streams_through_the_service_from_another_pod(service: Service) -> None:
+    answer = service.ask("What is the capital of France?")
+
+    assert "Paris" in answer
+
+
+def test_ready_is_true_within_two_seconds_of_the_pods_first_answer(service: Service) -> None:
+    (pod,) = service.items("pods")
+    # timestamps have whole seconds, so a difference of 2 may be one of 2.9
+    seconds = _since("Ready", service.get()) - _since("Ready", pod)
+
+    assert 0 <= seconds <= 2
+
+
+def test_the_printed_columns_tell_what_serves_where(service: Service) -> None:
+    header, row = service.kubectl("get", "llm", "-o", "wide").splitlines()
+
+    assert header.split()[0] == "NAME"
+    assert "True" in row
+    assert service.url in row
+
+
+def _since(kind: str, resource: dict) -> float:
+    (condition,) = (c for c in resource["status"]["conditions"] if c["type"] == kind)
+    return datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()

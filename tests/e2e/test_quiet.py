@@ -1,0 +1,81 @@
+"""An operator with nothing to do: small, idle, and silent towards the API server."""
+
+import time
+
+from dev import stack
+from tests.e2e import writes
+from tests.e2e.service import Service
+
+_QUIET_SECONDS = 30  # the figure for five minutes is in docs/decisions/figures.md
+
+
+def test_nothing_is_written_and_no_cpu_used_while_nothing_changes(service: Service) -> None:
+    before, begun = writes.count(service.cluster), _cpu_seconds(service)
+    lease = _lease_version(service)
+    time.sleep(_QUIET_SECONDS)
+
+    assert writes.count(service.cluster) == before
+    assert _lease_version(service) != lease, "the operator holds its Lease all the while"
+    assert (_cpu_seconds(service) - begun) / _QUIET_SECONDS < 0.03
+
+
+def test_the_operator_stays_below_100_mib(service: Service) -> None:
+    assert _resident_mib(service) < 100
+
+
+def test_the_operator_may_not_read_secrets_nor_touch_what_it_does_not_need(
+    service: Service,
+) -> None:
+    identity = f"system:serviceaccount:{stack.SYSTEM}:{stack.RELEASE}"
+    refused = {
+        ("get", "secrets"),
+        ("create", "pods"),
+        ("delete", "nodes"),
+        ("delete", "llmservices.llmservice.io"),
+        ("patch", "llmservices.llmservice.io"),
+        ("create", "clusterroles.rbac.authorization.k8s.io"),
+    }
+    for verb, resource in refused:
+        assert _may(service, identity, verb, resource) == "no", (verb, resource)
+    assert _may(service, identity, "patch", "deployments.apps") == "yes"
+
+
+def _may(service: Service, identity: str, verb: str, resource: str) -> str:
+    """kubectl auth can-i exits 1 on "no", so the review itself is asked for."""
+    group = resource.partition(".")[2]
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": identity,
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": {
+                "namespace": service.namespace,
+                "verb": verb,
+                "group": group,
+                "resource": resource.partition(".")[0],
+            },
+        },
+    }
+    return "yes" if service.create(review)["status"]["allowed"] else "no"
+
+
+def _in_operator(service: Service, path: str) -> str:
+    arguments = ["exec", f"deployment/{stack.RELEASE}", "--", "cat", path]
+    return service.cluster.kubectl("-n", stack.SYSTEM, *arguments)
+
+
+def _resident_mib(service: Service) -> float:
+    (line,) = (x for x in _in_operator(service, "/proc/1/status").splitlines() if "VmRSS" in x)
+    return int(line.split()[1]) / 1024
+
+
+def _cpu_seconds(service: Service) -> float:
+    """User and system time of the operator's process, in its hundredths of a second."""
+    fields = _in_operator(service, "/proc/1/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def _lease_version(service: Service) -> str:
+    lease = ["get", "lease", "llmservice-operator", "-o", "jsonpath={.metadata.resourceVersion}"]
+    return service.cluster.kubectl("-n", stack.SYSTEM, *lease)
