@@ -1,10 +1,11 @@
 """A named Kubernetes cluster for development and tests: the package's front door."""
 
 import os
+import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from devcluster import containerd, embedded, kubectl, kwok, state, tools
+from devcluster import containerd, embedded, kind, kubectl, kwok, layout, provider, state, tools
 from devcluster.layout import Layout
 from devcluster.state import Provider, Shape, State
 from devcluster.waiting import ClusterError
@@ -24,19 +25,35 @@ class Cluster:
 
     def up(self, shape: Shape = "node") -> None:
         """Bring it up, or heal it; returns once it is ready. ClusterError says what is wrong."""
+        chosen = provider.choose(shape, provider.Machine.here())
         with state.exclusive(self.name):
-            found = state.claim(self.layout, shape, "embedded")
+            found = state.claim(self.layout, State(shape, chosen))
             if found.shape != shape:
                 raise ClusterError(
                     f"cluster {self.name} has shape {found.shape}: take it down first "
                     f"(python -m devcluster down {self.name}) or give another name"
                 )
-            embedded.up(self.layout, found)
+            if found.provider == "kind":
+                kind.up(self.layout)
+            else:
+                embedded.up(self.layout, found)
 
     def down(self) -> None:
         """Remove the cluster and everything of it, in whatever state it is."""
         with state.exclusive(self.name):
-            embedded.down(self.layout)
+            found = state.read(self.layout)
+            if found is not None and found.provider == "kind":
+                kind.down(self.layout)
+            else:
+                embedded.down(self.layout)
+            shutil.rmtree(self.layout.folder, ignore_errors=True)
+            if self.layout.folder.exists():
+                raise ClusterError(f"remove {self.layout.folder} by hand: it has another owner")
+
+    @property
+    def provider(self) -> Provider:
+        """Who runs it."""
+        return self._state().provider
 
     @property
     def kubeconfig(self) -> Path:
@@ -44,27 +61,25 @@ class Cluster:
         return self.layout.kubeconfig
 
     @property
-    def provider(self) -> Provider:
-        """What runs it; ClusterError where it is not up."""
-        return self._state().provider
-
-    @property
     def containerds(self) -> list[Path]:
-        """The sockets of its real nodes' container runtimes, for an embedded cluster."""
+        """The sockets of its real nodes' container runtimes; none where kind runs them."""
         found = self._state()
         real = found.provider == "embedded" and found.shape == "node"
         return [containerd.socket(self.layout)] if real else []
 
     @property
     def shared_dir(self) -> Path:
-        """A folder of this machine that local PersistentVolumes may name, by `node_path`."""
+        """A folder of this machine for data of this cluster; `down` removes it."""
         self.layout.shared.mkdir(parents=True, exist_ok=True)
         return self.layout.shared
 
-    def node_path(self, path: Path) -> Path:
-        """How the node sees `path`, which lies in `shared_dir`; ValueError if it does not."""
-        inside = path.resolve().relative_to(self.shared_dir.resolve())
-        return self.shared_dir / inside
+    def node_path(self, path: Path) -> PurePath:
+        """How a node sees `path`, for a local PersistentVolume.
+
+        ValueError where it lies outside devcluster's cache, which is all that every node sees.
+        """
+        below = path.resolve().relative_to(layout.home().resolve())
+        return kind.node_path(below) if self.provider == "kind" else layout.home() / below
 
     def env(self) -> dict[str, str]:
         """KUBECONFIG, and PATH with kubectl and helm of the right versions in front."""
@@ -95,11 +110,13 @@ class Cluster:
         `tainted` keeps away pods that do not tolerate kwok.x-k8s.io/node=fake; by default it is,
         where the cluster has a real node too.
         """
-        if tainted is None:
-            tainted = self._state().shape == "node"
+        found = self._state()
+        if found.provider == "kind":
+            kind.start_fake_nodes(self.layout, found)
         resources = {"nvidia.com/gpu": "8"} if allocatable is None else allocatable
+        taint = found.shape == "node" if tainted is None else tainted
         tool = tools.ensure("kubectl")["kubectl"]
-        node = kwok.fake_node(name, labels or {}, resources, tainted=tainted)
+        node = kwok.fake_node(name, labels or {}, resources, tainted=taint)
         kubectl.apply(tool, self.kubeconfig, [node])
         self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
 

@@ -4,15 +4,12 @@ Promises: `up` starts what does not run, whatever state it finds; `down` needs n
 started and works after an `up` that was killed.
 """
 
-import shutil
-
 from devcluster import controlplane, keys, kubectl, kwok, node, tools
 from devcluster.addresses import Addresses
 from devcluster.layout import Layout
 from devcluster.processes import Processes
 from devcluster.site import Site
 from devcluster.state import State
-from devcluster.waiting import ClusterError
 
 
 def up(place: Layout, state: State) -> None:
@@ -34,9 +31,6 @@ def up(place: Layout, state: State) -> None:
 
 
 def down(place: Layout) -> None:
-    """End every process of the cluster and remove all that is left of it."""
+    """End every process of the cluster and remove what would outlive them outside its folder."""
     Processes(place.folder, place.logs).stop_all()
     node.remove(place)
-    shutil.rmtree(place.folder, ignore_errors=True)
-    if place.folder.exists():
-        raise ClusterError(f"{place.folder} could not be removed: look at its owners and remove it")

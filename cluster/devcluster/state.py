@@ -13,7 +13,7 @@ import socket
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,7 +33,7 @@ class State:
 
     shape: Shape
     provider: Provider
-    index: int
+    index: int = 0
 
 
 def read(place: Layout) -> State | None:
@@ -46,8 +46,8 @@ def read(place: Layout) -> State | None:
     return state if known and state.index in range(MAX_CLUSTERS) else None
 
 
-def claim(place: Layout, shape: Shape, provider: Provider) -> State:
-    """The record of this cluster, made with a free index where there is none."""
+def claim(place: Layout, wanted: State) -> State:
+    """The record of this cluster; where there is none, `wanted` with an index that is free."""
     layout.clusters().mkdir(parents=True, exist_ok=True)
     with _locked(layout.clusters() / ".lock"):
         if state := read(place):
@@ -61,7 +61,7 @@ def claim(place: Layout, shape: Shape, provider: Provider) -> State:
                 f"all {MAX_CLUSTERS} sets of ports and ranges are in use: "
                 "take a cluster down (python -m devcluster list)"
             )
-        state = State(shape, provider, index)
+        state = replace(wanted, index=index)
         place.folder.mkdir(parents=True, exist_ok=True)
         fresh = place.state.with_suffix(".new")
         fresh.write_text(json.dumps(asdict(state)))

@@ -9,6 +9,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -121,7 +122,10 @@ def _build(module: str, names: list[str]) -> None:
     ldflags = " ".join(["-s", "-w", *flags]).format(**_version(go, module))
     print(f"· building {', '.join(names)} (minutes the first time)", flush=True)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=_folder(module)) as target, _ticking(names[0]):
+    for stale in _folder(module).glob("building-*"):  # of a build that was killed
+        shutil.rmtree(stale)
+    building = tempfile.TemporaryDirectory(dir=_folder(module), prefix="building-")
+    with building as target, _ticking(names[0]):
         built = subprocess.run(
             [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", f"{target}/"]
             + [TOOLS[name].package for name in names],
