@@ -58,16 +58,17 @@ class FaultNotes(logging.Handler):
             self.handleError(record)
 
 
-def first_fault(notes: Path, *, since: float) -> str | None:
+def first_fault(notes: Path, *, since: float, but: str = "\n") -> str | None:
     """The first error noted at or after a time in seconds since the epoch: the root cause.
 
     What fails first makes the rest fail; the last one only says that something failed before.
+    Errors that begin with ``but`` say only that much, too, and are passed over.
     """
     if not notes.exists():
         return None
     for line in notes.read_text().splitlines():
         when, text = json.loads(line)
-        if when >= since:
+        if when >= since and not text.startswith(but):
             return text
     return None
 

@@ -31,6 +31,7 @@ _PLUGIN = "llmservice"  # the entry point's name in server/pyproject.toml
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
 _RECENT = 60.0
+_SILENT = "no error was logged, so its process was killed, most often for lack of memory"
 
 
 class EngineClient(Protocol):
@@ -55,7 +56,11 @@ class VllmEngine:
 
     def fault(self) -> str | None:
         dead = self._client is not None and self._client.errored
-        return "vLLM's engine process died; the log says why" if dead else None
+        return (
+            "vLLM's engine process died; the server ends and its termination log says why"
+            if dead
+            else None
+        )
 
     def probe(self) -> Probe | None:
         key = os.environ.get("VLLM_API_KEY")
@@ -114,10 +119,11 @@ def serve(config: ServerConfig) -> None:
         except EngineError:
             raise
         except Exception as error:
-            raise EngineError(f"vLLM did not start: {_cause(folder) or _named(error)}") from error
+            raise EngineError(
+                f"vLLM did not start: {_cause(folder) or _plain(repr(error))}"
+            ) from error
         if not _Serving.context.lifecycle.stopping:
-            cause = _cause(folder) or "no error was logged"
-            raise EngineError(f"vLLM stopped without being told to: {cause}")
+            raise EngineError(f"vLLM stopped without being told to: {_cause(folder) or _SILENT}")
 
 
 def _set_environment(config: ServerConfig, logging_file: Path) -> None:
@@ -167,8 +173,10 @@ class _ErrorLine:
 
 
 def _cause(folder: str) -> str | None:
-    return logs.first_fault(Path(folder) / logs.FAULTS, since=time.time() - _RECENT)
+    notes, since = Path(folder) / logs.FAULTS, time.time() - _RECENT
+    fault = logs.first_fault(notes, since=since, but="EngineDeadError")
+    return fault and _plain(fault)
 
 
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _plain(text: str) -> str:
+    return text.partition(" [type=")[0]  # what pydantic adds is for programmers

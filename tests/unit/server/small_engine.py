@@ -1,0 +1,161 @@
+"""A small engine for the gateway's tests: words at a set pace, over the gateway, on real sockets.
+
+Run as a program it is a process that ends as vLLM's server does: SIGTERM and SIGINT abort what is
+being generated at once, unless somebody has replaced the handler.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from llmservice_server.config import DrainConfig, ModelConfig, ServerConfig
+from llmservice_server.gateway import Gateway
+from llmservice_server.gateway.asgi import App, Receive, Scope, Send, answer_error, answer_json
+from llmservice_server.gateway.context import Context, Probe
+
+MODEL = ModelConfig(uri="file:///m", source="/m", served_name="small")
+
+
+class SmallEngine:
+    """An ASGI application and the engine that the gateway asks about, in one."""
+
+    def __init__(self, *, failing_first: int = 0, seconds_a_word: float = 0.001) -> None:
+        self.failing = failing_first
+        self.pace = seconds_a_word
+        self.died: str | None = None
+        self.seen_ids: list[str] = []
+        self.left_early = 0
+        self.aborted = asyncio.Event()
+
+    def fault(self) -> str | None:
+        return self.died
+
+    def probe(self) -> Probe:
+        return Probe("/v1/completions", {"model": "small", "prompt": "Hello", "max_tokens": 1})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for event in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{event}.complete"})
+        elif scope["path"] == "/v1/completions":
+            await self._complete(scope, receive, send)
+        elif scope["path"] == "/metrics":
+            await answer_json(send, 200, {"up": 1})
+        elif scope["path"] == "/crash":
+            raise RuntimeError("a fault in the engine's own code")
+        else:
+            await answer_error(send, 404, "not_found", "no such route")
+
+    async def _complete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        ids = [value.decode() for name, value in scope["headers"] if name == b"x-request-id"]
+        self.seen_ids += ids
+        if self.failing:
+            self.failing -= 1
+            await answer_error(send, 500, "server_error", "still loading")
+            return
+        request = json.loads(body)
+        words = [f"w{number}" for number in range(request["max_tokens"])]
+        if not request.get("stream"):
+            await answer_json(send, 200, {"choices": [{"text": " ".join(words)}]})
+            return
+        await self._stream(words, receive, send)
+
+    async def _stream(self, words: list[str], receive: Receive, send: Send) -> None:
+        kind = (b"content-type", b"text/event-stream; charset=utf-8")
+        await send({"type": "http.response.start", "status": 200, "headers": [kind]})
+        gone = asyncio.create_task(receive())
+        for word in words:
+            await asyncio.sleep(self.pace)
+            if gone.done() or self.aborted.is_set():
+                self.left_early += 1
+                break
+            chunk = f"data: {word}\n\n".encode()
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        else:
+            chunk = b"data: [DONE]\n\n"
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # as vLLM's server: whoever runs it sets the handlers
+
+
+def _server(app: App, port: int = 0) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app, host="127.0.0.1", port=port, lifespan="on", log_config=None, access_log=False
+        )
+    )
+
+
+def _port(server: uvicorn.Server) -> int:
+    return server.servers[0].sockets[0].getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    port: int
+    engine: SmallEngine
+    context: Context
+
+
+@asynccontextmanager
+async def served(engine: SmallEngine) -> AsyncIterator[Served]:
+    """The engine behind the gateway, on a free port of the loopback, in this process."""
+    context = Context(ServerConfig(model=MODEL), engine)
+    server = _server(Gateway(engine, context))
+    running = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(10):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        port = _port(server)
+        yield Served(f"http://127.0.0.1:{port}", port, engine, context)
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(running, 10)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+
+async def _run(*, bare: bool, drain: DrainConfig) -> None:
+    engine = SmallEngine(seconds_a_word=0.01)
+    context = Context(ServerConfig(model=MODEL, drain=drain), engine)
+    server = _server(engine if bare else Gateway(engine, context))
+
+    def stop() -> None:
+        engine.aborted.set()
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    print(_port(server), flush=True)  # noqa: T201  the test reads the port
+    await running
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bare", action="store_true", help="without the gateway")
+    parser.add_argument("--grace", type=int, default=1)
+    parser.add_argument("--timeout", type=int, default=30)
+    chosen = parser.parse_args()
+    times = DrainConfig(grace_seconds=chosen.grace, timeout_seconds=chosen.timeout)
+    asyncio.run(_run(bare=chosen.bare, drain=times))
