@@ -7,6 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from llmservice_operator import settings
+
 _SERVER_IMAGE = "llmservice/server:dev"
 
 
@@ -21,14 +23,23 @@ def main(argv: list[str] | None = None) -> int:
     render.add_argument("file", type=Path, metavar="FILE", help="YAML with LLMServices; - is stdin")
     render.add_argument("--server-image", default=_SERVER_IMAGE, help="default: %(default)s")
 
+    run = commands.add_parser("run", help="run the operator until SIGTERM")
+    settings.add_flags(run)
+
     options = parser.parse_args(argv)
     match options.command:
+        case "run":
+            import uvloop  # noqa: PLC0415
+
+            from llmservice_operator.run import run as run_operator  # noqa: PLC0415
+
+            return uvloop.run(run_operator(settings.from_flags(options)))
         case "crd":
-            from llmservice_operator.offline import print_crd
+            from llmservice_operator.offline import print_crd  # noqa: PLC0415
 
             return print_crd(sys.stdout)
         case _:
-            from llmservice_operator.offline import print_children
+            from llmservice_operator.offline import print_children  # noqa: PLC0415
 
             return print_children(options.file, options.server_image, sys.stdout)
 

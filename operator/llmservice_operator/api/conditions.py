@@ -1,7 +1,7 @@
 """The conditions that status reports, and why each of them is as it is.
 
-An API: types and reasons are what scripts wait for, and never change their meaning. Each reason
-has a sentence for the documentation; messages with numbers are made where the numbers are known.
+An API: types and reasons are what scripts wait for and alerts match. Add to them, never rename
+one. Each reason has a sentence for the documentation; messages with numbers are made in status/.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Status = Literal["True", "False", "Unknown"]
 class ConditionType(StrEnum):
     """Which question a condition answers."""
 
-    READY = "Ready"  # at least one replica answers, and the Service leads to it
-    PROGRESSING = "Progressing"  # replicas are being created or replaced
-    DEGRADED = "Degraded"  # something is wrong that does not go away by waiting
+    READY = "Ready"  # a pod answers, and the Service leads to it
+    PROGRESSING = "Progressing"  # children are on their way to what the spec asks for
+    DEGRADED = "Degraded"  # something is wrong, even if other pods serve
     RECONCILING = "Reconciling"  # present only while True: kstatus reads it
     STALLED = "Stalled"  # present only while True: kstatus reads it
 
@@ -32,37 +32,67 @@ class Reason(StrEnum):
         member.sentence = sentence
         return member
 
-    SERVING = "Serving", "Replicas answer, and the Service leads to them."
-    NO_REPLICA_READY = "NoReplicaReady", "No replica answers yet; Progressing or Degraded says why."
-    STARTING = "Starting", "Replicas are starting: images are pulled and the model is loaded."
-    ROLLING_OUT = "RollingOut", "Replicas of the new revision replace those of the old one."
-    SCALING = "Scaling", "The number of replicas is changing."
-    UP_TO_DATE = "UpToDate", "Every replica is of the newest revision and answers."
+    SERVING = "Serving", "As many pods answer as are asked for, and the Service leads to them."
+    PARTLY_SERVING = "PartlyServing", "Fewer pods answer than are asked for."
+    NOT_WRITTEN = "NotWritten", "The Deployment does not exist yet."
+    STARTING = "Starting", "Pods are scheduled, pull their image, or load the model."
+    ROLLING_OUT = "RollingOut", "Pods of the newest revision replace older ones."
+    SCALING = "Scaling", "The number of pods is changing."
+    UP_TO_DATE = "UpToDate", "Every pod is of the newest revision and answers."
     AS_EXPECTED = "AsExpected", "Nothing is wrong."
-    INVALID_SPEC = (
-        "InvalidSpec",
-        "The resource asks for what cannot be; its children stay as they are.",
-    )
-    SECRET_NOT_FOUND = "SecretNotFound", "A Secret that the resource names is not there."  # noqa: S105
+
+    INVALID_SPEC = "InvalidSpec", "The spec asks for what cannot be; the children stay as they are."
+    SECRET_NOT_FOUND = "SecretNotFound", "A Secret that the spec names, or its key, is not there."
     CLAIM_NOT_FOUND = "ClaimNotFound", "The PersistentVolumeClaim of the model is not there."
+    NAME_CONFLICT = (
+        "NameConflict",
+        "An object that is not ours has a child's name; it is left alone.",
+    )
+    WAITING_FOR_DELETION = (
+        "WaitingForDeletion",
+        "A child of a deleted LLMService of the same name is still being removed.",
+    )
+    APPLY_REFUSED = (
+        "ApplyRefused",
+        "The API server, a quota or an admission webhook refused a child, in its own words.",
+    )
+
     MODEL_NOT_FOUND = "ModelNotFound", "There is no model where model.uri says; the server said so."
     CONFIG_REJECTED = "ConfigRejected", "The server refuses its configuration; it said why."
-    IMAGE_PULL_FAILED = "ImagePullFailed", "The image cannot be pulled."
+    OUT_OF_MEMORY = "OutOfMemory", "The server was ended for using more memory than its limit."
     CRASH_LOOPING = "CrashLooping", "The server ends again and again; its last words are given."
-    UNSCHEDULABLE = "Unschedulable", "No node can take a replica; what each of them lacks is given."
-    DEADLINE_EXCEEDED = "DeadlineExceeded", "The rollout made no progress within its deadline."
-    NAME_TAKEN = (
-        "NameTaken",
-        "An object that is not ours has the name of a child; it is left alone.",
+    IMAGE_PULL_FAILED = "ImagePullFailed", "A node cannot pull the image."
+    CONTAINER_CONFIG_ERROR = (
+        "ContainerConfigError",
+        "A node cannot make the container: a Secret, a ConfigMap or a mount is not there.",
     )
-    APPLY_FAILED = "ApplyFailed", "The API server refused a child, in its own words."
+    PODS_REFUSED = (
+        "PodsRefused",
+        "The Deployment may not create pods: a quota, pod security or an admission webhook.",
+    )
+    UNSCHEDULABLE = "Unschedulable", "No node can take a pod; what each of them lacks is given."
+    DEADLINE_EXCEEDED = (
+        "DeadlineExceeded",
+        "The rollout made no progress for rollout.progressDeadlineSeconds.",
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition as metav1.Condition has it; the time of its last change is the writer's."""
+    """One condition as metav1.Condition has it; its date is added where it is written."""
 
     type: ConditionType
     status: Status
     reason: Reason
     message: str
+
+    def manifest(self, generation: int, since: str) -> dict[str, str | int]:
+        """As Kubernetes keeps it. since: RFC 3339, when status last changed."""
+        return {
+            "type": self.type.value,
+            "status": self.status,
+            "reason": self.reason.value,
+            "message": self.message,
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+        }

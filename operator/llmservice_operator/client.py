@@ -1,0 +1,182 @@
+"""Requests to the API server: JSON over one pooled aiohttp session.
+
+Promises: every refusal is an ApiError with the server's own sentence and, where it says so, how
+long to wait; every request has a timeout and is counted; a write of anything but the Lease asks
+may_write right before it is sent. Never: a retry (the queue does that), a cache, a log of a body.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aiohttp
+
+from llmservice_operator import metrics
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.connection import Connection
+from llmservice_operator.kinds import LEASE, Kind
+from llmservice_operator.records import FIELD_MANAGER
+
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_MERGE = "application/merge-patch+json"
+_MANAGER = {"fieldManager": FIELD_MANAGER}
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+R = TypeVar("R")
+PAGE = 500  # objects in one answer to a list
+
+
+class ApiError(Exception):
+    """code: the HTTP status, 0 where no answer came. message: the server's words."""
+
+    def __init__(self, code: int, reason: str, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    kind: Kind
+    path: str
+    query: dict[str, str] = field(default_factory=dict[str, str])
+    body: Manifest | None = None
+    content: str = "application/json"
+    timeout: aiohttp.ClientTimeout = _TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The objects of a kind, in one namespace or (where it is "") in all."""
+
+    kind: Kind
+    namespace: str = ""
+    labels: str = ""
+
+    def query(self) -> dict[str, str]:
+        return {"labelSelector": self.labels} if self.labels else {}
+
+
+class Client:
+    def __init__(self, connection: Connection, may_write: Callable[[], None]) -> None:
+        """may_write raises where a write must not be sent now (see leader.py)."""
+        self.connection = connection
+        self._may_write = may_write
+        # No limit on connections: what is in flight is bounded by the workers and the watches.
+        self.connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls)
+        self._session = aiohttp.ClientSession(
+            connector=self.connector, timeout=_TIMEOUT, headers={"User-Agent": FIELD_MANAGER}
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        return await self._json(_Request("GET", kind, kind.path(namespace, name)))
+
+    async def list(
+        self, selection: Selection, parse: Callable[[Manifest], R | None]
+    ) -> tuple[list[R], int]:
+        """What parse makes of each object, and the resourceVersion of the list.
+
+        Page by page, so that a large list is never here as a whole; None is left out.
+        """
+        kind, parsed = selection.kind, list[R]()
+        query = selection.query() | {"limit": str(PAGE)}
+        while True:
+            page = await self._json(_Request("GET", kind, kind.path(selection.namespace), query))
+            for item in page.get("items") or ():
+                item.setdefault("kind", kind.name)  # the server leaves it out in a list
+                if (record := parse(item)) is not None:
+                    parsed.append(record)
+            metadata = page["metadata"]
+            if not (more := metadata.get("continue")):
+                return parsed, int(metadata["resourceVersion"])
+            query["continue"] = more
+
+    async def watch(
+        self, selection: Selection, version: int, seconds: int, silence: float
+    ) -> AsyncIterator[Manifest]:
+        """Watch events after version, until the server ends the stream after so many seconds.
+
+        Raises ApiError with code 0 where nothing, not even a bookmark, came for silence seconds.
+        """
+        kind = selection.kind
+        query = selection.query() | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(version),
+            "timeoutSeconds": str(seconds),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
+        path = kind.path(selection.namespace)
+        async with self._send(_Request("GET", kind, path, query, timeout=timeout)) as response:
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield json.loads(line)
+
+    async def create(self, kind: Kind, obj: Manifest) -> Manifest:
+        path = kind.path(obj["metadata"]["namespace"])
+        return await self._json(_Request("POST", kind, path, dict(_MANAGER), obj))
+
+    async def replace(self, kind: Kind, obj: Manifest) -> Manifest:
+        path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        return await self._json(_Request("PUT", kind, path, dict(_MANAGER), obj))
+
+    async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
+        """Server-side apply by force: fields that we render and others hold are taken back."""
+        path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        query = {**_MANAGER, "force": "true"}
+        return await self._json(_Request("PATCH", kind, path, query, obj, _APPLY))
+
+    async def merge_status(
+        self, kind: Kind, namespace: str, name: str, patch: Manifest
+    ) -> Manifest:
+        path = kind.path(namespace, name, "status")
+        return await self._json(_Request("PATCH", kind, path, dict(_MANAGER), patch, _MERGE))
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Only the object of that uid: a namesake is refused with 409."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        await self._json(_Request("DELETE", kind, kind.path(namespace, name), body=body))
+
+    async def _json(self, request: _Request) -> Manifest:
+        async with self._send(request) as response:
+            return json.loads(await response.read())
+
+    @asynccontextmanager
+    async def _send(self, request: _Request) -> AsyncGenerator[aiohttp.ClientResponse]:
+        body, method, kind = request.body, request.method, request.kind.name
+        if method != "GET" and request.kind is not LEASE:
+            self._may_write()
+        try:
+            async with self._session.request(
+                method,
+                self.connection.server + request.path,
+                params=request.query,
+                data=json.dumps(body, separators=(",", ":")).encode() if body else None,
+                headers={**self.connection.headers(), "Content-Type": request.content},
+                timeout=request.timeout,
+            ) as response:
+                metrics.requests.labels(str(response.status), method, kind).inc()
+                if response.status >= 400:
+                    raise await _refusal(response)
+                yield response
+        except (aiohttp.ClientError, TimeoutError) as error:
+            metrics.requests.labels("<error>", method, kind).inc()
+            raise ApiError(0, "NoAnswer", str(error) or type(error).__name__) from error
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
+    text = await response.text()
+    try:
+        status: Manifest = json.loads(text)
+        reason, message = status.get("reason", ""), status.get("message", "")
+    except (ValueError, AttributeError):  # a proxy's page, not the API server's Status
+        reason, message = response.reason or "", text[:300]
+    wait = response.headers.get("Retry-After", "")
+    return ApiError(response.status, reason, message, float(wait) if wait.isdigit() else 0.0)

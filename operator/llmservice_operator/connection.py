@@ -1,0 +1,110 @@
+"""Where the API server is and who we are to it: in a pod the service account, else a kubeconfig.
+
+Promises: a token from a file is read again as it is renewed; certificates are always verified.
+Kubeconfigs may hold a CA and a token or a client certificate, as files or inline; credential
+plug-ins are refused with a sentence. Never: a token in a log or an exception.
+"""
+
+import base64
+import os
+import ssl
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_TOKEN_SECONDS = 60.0  # the kubelet renews a pod's token well before it ends
+
+
+class ConnectError(Exception):
+    """Neither a service account nor a usable kubeconfig; says what is missing."""
+
+
+@dataclass
+class Connection:
+    """server: https://host:port without a path."""
+
+    server: str
+    tls: ssl.SSLContext
+    token_file: Path | None = None
+    token: str = ""
+    _read_at: float = -_TOKEN_SECONDS
+
+    def headers(self) -> dict[str, str]:
+        now = time.monotonic()
+        if self.token_file and now - self._read_at >= _TOKEN_SECONDS:
+            self.token, self._read_at = self.token_file.read_text().strip(), now
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+
+def connect() -> Connection:
+    host, port = (
+        os.environ.get("KUBERNETES_SERVICE_HOST"),
+        os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
+    )
+    if host and (_POD / "token").is_file():
+        literal = f"[{host}]" if ":" in host else host
+        tls = ssl.create_default_context(cafile=str(_POD / "ca.crt"))
+        return Connection(f"https://{literal}:{port}", tls, token_file=_POD / "token")
+    path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+    if not path.is_file():
+        raise ConnectError(f"no service account and no kubeconfig at {path}: set KUBECONFIG")
+    return _from_kubeconfig(path)
+
+
+def _from_kubeconfig(path: Path) -> Connection:
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+
+    def named(kind: str, name: str) -> dict[str, Any]:
+        found = [entry for entry in config.get(f"{kind}s") or () if entry["name"] == name]
+        if not found:
+            raise ConnectError(f"{path} has no {kind} {name!r}")
+        return found[0][kind] or {}
+
+    context = named("context", config.get("current-context", ""))
+    cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
+    if "exec" in user or "auth-provider" in user:
+        raise ConnectError(
+            f"{path} asks a credential plug-in: write a token or a client certificate instead"
+        )
+    tls = ssl.create_default_context(
+        cafile=_beside(path, cluster.get("certificate-authority")),
+        cadata=_inline(cluster.get("certificate-authority-data")),
+    )
+    if "client-certificate" in user or "client-certificate-data" in user:
+        _load_client_certificate(tls, path, user)
+    token_file = _beside(path, user.get("tokenFile"))
+    return Connection(
+        cluster["server"].rstrip("/"),
+        tls,
+        token_file=Path(token_file) if token_file else None,
+        token=user.get("token", ""),
+    )
+
+
+def _load_client_certificate(tls: ssl.SSLContext, path: Path, user: dict[str, Any]) -> None:
+    certificate = _inline(user.get("client-certificate-data"))
+    key = _inline(user.get("client-key-data"))
+    with tempfile.TemporaryDirectory() as folder:  # Python loads client certificates from files
+        files: list[str] = []
+        for name, inline in (("client-certificate", certificate), ("client-key", key)):
+            if inline is None:
+                files.append(_beside(path, user[name]) or "")
+                continue
+            file = Path(folder) / name
+            file.touch(mode=0o600)
+            file.write_text(inline)
+            files.append(str(file))
+        tls.load_cert_chain(*files)
+
+
+def _beside(path: Path, name: str | None) -> str | None:
+    return str(path.parent / name) if name else None
+
+
+def _inline(data: str | None) -> str | None:
+    return base64.b64decode(data).decode() if data else None

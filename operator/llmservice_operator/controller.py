@@ -1,0 +1,139 @@
+"""The reconcile: observe, render, plan, apply, report.
+
+Level-triggered: a key says whom to look at, never what happened. Whatever was lost, repeated or
+cut off half way, the next reconcile finishes the work, and where nothing differs it sends
+nothing. A key whose reconcile fails comes back after a back-off; no worker ever waits for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from llmservice_operator import logs, metrics, placement, rollout, status
+from llmservice_operator.api import InvalidSpec, LLMService
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.apply import Writer
+from llmservice_operator.client import ApiError
+from llmservice_operator.leader import Leader, NotLeadingError
+from llmservice_operator.observed import Observed, Problem
+from llmservice_operator.ownership import stamped
+from llmservice_operator.prerequisites import Prerequisites
+from llmservice_operator.queue import Queue
+from llmservice_operator.records import Key, Resource
+from llmservice_operator.render import RenderDefaults, render
+from llmservice_operator.report import Reporter
+from llmservice_operator.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Controller:
+    store: Store
+    queue: Queue[Key]
+    leader: Leader
+    prerequisites: Prerequisites
+    writer: Writer
+    reporter: Reporter
+    defaults: RenderDefaults
+    _busy: int = 0
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _draining: bool = False
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one resource's children and status to what its spec asks for."""
+        resource = self.store.resource(key)
+        if resource is None or resource.deleting:  # the rest is the garbage collector's
+            self._forget(key)
+            return
+        service, problems = self._read(resource)
+        if service:
+            problems = await self.prerequisites.missing(service)
+            if not problems:
+                desired = [stamped(manifest) for manifest in render(service, self.defaults)]
+                plan = rollout.step(desired, self._observe(resource))
+                problems = await self.writer.carry_out(plan, resource)
+        wait = await self.reporter.report(resource, self._status(resource, service, problems))
+        if problems:
+            self.queue.retry(key)
+        else:
+            self.queue.forget(key)
+        if wait:
+            self.queue.add_after(key, wait)
+
+    def _read(self, resource: Resource) -> tuple[LLMService | None, list[Problem]]:
+        try:
+            return LLMService.parse(resource.manifest), []
+        except InvalidSpec as fault:
+            return None, [Problem(Reason.INVALID_SPEC, str(fault), stalled=True)]
+
+    def _observe(self, resource: Resource) -> Observed:
+        children, pods = self.store.owned_by(resource.uid), self.store.pods(resource.key)
+        return Observed(resource, tuple(children), tuple(pods))
+
+    def _status(
+        self, resource: Resource, service: LLMService | None, problems: list[Problem]
+    ) -> Manifest:
+        observed = self._observe(resource)
+        nodes, fitting = self.store.nodes(), None
+        if service and nodes and any(pod.unschedulable is not None for pod in observed.pods):
+            found = placement.report(service, nodes)
+            fitting = {"fittingNodes": found.fits, "message": found.message}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return status.compute(status.Situation(service, observed, problems, fitting, now))
+
+    def _forget(self, key: Key) -> None:
+        self.prerequisites.forget(key)
+        self.reporter.forget(key)
+        self.queue.forget(key)
+
+    async def work(self) -> None:
+        """One worker, for as long as there is no drain()."""
+        while not self._draining:
+            await self.leader.elected.wait()
+            key = await self.queue.get()
+            if self._draining:
+                return
+            self._busy += 1
+            self._idle.clear()
+            current = logs.current.set(key)
+            try:
+                with metrics.workers_busy.track_inprogress(), metrics.reconcile_seconds.time():
+                    result = await self._attempt(key)
+                metrics.reconciles.labels(metrics.CONTROLLER, result).inc()
+            finally:
+                logs.current.reset(current)
+                self.queue.done(key)
+                self._busy -= 1
+                if not self._busy:
+                    self._idle.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no reconcile any more, and wait so long for those under way."""
+        self._draining = True
+        if self._busy:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    async def _attempt(self, key: Key) -> str:
+        try:
+            await self.reconcile(key)
+        except NotLeadingError:  # all keys are queued again when we lead again
+            return "requeue"
+        except ApiError as error:
+            seconds = self.queue.retry(key, error.retry_after)
+            # A write that came too late for what it was based on is a matter of course.
+            level = logging.DEBUG if error.code == 409 else logging.WARNING
+            log.log(level, "%s; again in %.1f s", error, seconds)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            seconds = self.queue.retry(key)
+            log.exception("reconcile failed; again in %.1f s", seconds)
+        else:
+            return "success"
+        metrics.reconcile_errors.inc()
+        return "error"

@@ -1,0 +1,38 @@
+"""Logs as JSON lines on stderr, each with the resource that was being worked on.
+
+Never: a manifest, a Secret, a token.
+"""
+
+import json
+import logging
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+from llmservice_operator.records import Key
+
+current: ContextVar[Key | None] = ContextVar("current", default=None)
+"""The LLMService that the running task works on."""
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if key := current.get():
+            line |= {"namespace": key.namespace, "llmservice": key.name}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # kopf tells each start and stop of its own tasks; its warnings are what we want to see.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

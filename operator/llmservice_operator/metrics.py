@@ -1,0 +1,47 @@
+"""What the operator counts, under the names that controller-runtime and client-go use, so that
+existing dashboards work. Read on /metrics; see endpoints.py.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CONTROLLER = "llmservice"
+_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+reconciles = Counter(
+    "controller_runtime_reconcile", "Reconciles by result.", ("controller", "result")
+)
+reconcile_errors = Counter(
+    "controller_runtime_reconcile_errors", "Reconciles that failed.", ("controller",)
+).labels(CONTROLLER)
+reconcile_seconds = Histogram(
+    "controller_runtime_reconcile_time_seconds",
+    "Seconds that a reconcile took.",
+    ("controller",),
+    buckets=_BUCKETS,
+).labels(CONTROLLER)
+workers_busy = Gauge(
+    "controller_runtime_active_workers", "Workers that hold a resource.", ("controller",)
+).labels(CONTROLLER)
+
+queue_depth = Gauge("workqueue_depth", "Keys that wait for a worker.", ("name",)).labels(CONTROLLER)
+queue_adds = Counter("workqueue_adds", "Keys added.", ("name",)).labels(CONTROLLER)
+queue_retries = Counter("workqueue_retries", "Keys put on back-off.", ("name",)).labels(CONTROLLER)
+queue_seconds = Histogram(
+    "workqueue_queue_duration_seconds",
+    "Seconds that a key waited for a worker.",
+    ("name",),
+    buckets=_BUCKETS,
+).labels(CONTROLLER)
+
+requests = Counter(
+    "rest_client_requests", "Requests to the API server.", ("code", "method", "kind")
+)
+applies = Counter(
+    "llmservice_operator_child_writes", "Writes of children by kind and outcome.", ("kind", "verb")
+)
+watch_restarts = Counter(
+    "llmservice_operator_watch_restarts", "Watches that ended and began again.", ("kind", "reason")
+)
+leader = Gauge("leader_election_master_status", "1 while this process leads.", ("name",)).labels(
+    "llmservice-operator"
+)

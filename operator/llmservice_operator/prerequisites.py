@@ -1,0 +1,89 @@
+"""Secrets and claims that a spec names: are they there?
+
+Each is asked for by name, never listed or watched; of a Secret only the names of its keys are
+kept. What is there is asked for again after FRESH seconds at the earliest, what is missing each
+time, which the queue's back-off bounds. Where the right to read is missing, the answer is taken
+to be yes: the kubelet will tell.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.client import ApiError, Client
+from llmservice_operator.kinds import CLAIM, SECRET, Kind
+from llmservice_operator.observed import Problem
+from llmservice_operator.records import Key
+
+FRESH = 600.0  # seconds
+TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key, not a token
+
+log = logging.getLogger(__name__)
+
+
+class Needed(NamedTuple):
+    kind: Kind
+    name: str
+    data_key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.name}"
+
+
+def needed(service: LLMService) -> Iterator[Needed]:
+    """What must exist in the resource's namespace before a pod can start. Pure."""
+    model = service.spec.model
+    if model.credentials_secret:
+        yield Needed(SECRET, model.credentials_secret, TOKEN_KEY)
+    for variable in service.spec.engine.env:
+        reference = variable.value_from.secret_key_ref if variable.value_from else None
+        if reference and not reference.optional:
+            yield Needed(SECRET, reference.name, reference.key)
+    if model.claim:
+        yield Needed(CLAIM, model.claim)
+
+
+class Prerequisites:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._found: dict[Key, dict[Needed, float]] = {}  # when each was found
+
+    async def missing(self, service: LLMService) -> list[Problem]:
+        key = Key(service.metadata.namespace, service.metadata.name)
+        known, now = self._found.get(key, {}), time.monotonic()
+        problems: list[Problem] = []
+        found: dict[Needed, float] = {}
+        for need in dict.fromkeys(needed(service)):
+            if now - known.get(need, float("-inf")) < FRESH:
+                found[need] = known[need]
+            elif problem := await self._look(need, key.namespace):
+                problems.append(problem)
+            else:
+                found[need] = now
+        if found:
+            self._found[key] = found
+        else:
+            self.forget(key)
+        return problems
+
+    def forget(self, key: Key) -> None:
+        self._found.pop(key, None)
+
+    async def _look(self, need: Needed, namespace: str) -> Problem | None:
+        reason = Reason.SECRET_NOT_FOUND if need.kind is SECRET else Reason.CLAIM_NOT_FOUND
+        try:
+            obj = await self._client.get(need.kind, namespace, need.name)
+        except ApiError as error:
+            if error.code == 403:
+                log.warning("%s cannot be checked: %s", need, error.message)
+                return None
+            if error.code != 404:
+                raise
+            return Problem(reason, f"{need} does not exist in namespace {namespace}: create it")
+        keys = sorted(obj.get("data") or {})
+        if need.data_key and need.data_key not in keys:
+            return Problem(reason, f"{need} has no key {need.data_key}: add it")
+        return None

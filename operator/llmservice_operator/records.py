@@ -1,0 +1,189 @@
+"""What we keep of each object that we watch: a few fields in small records, never the object.
+
+Pure: records are made from what the API server sent, and two records of one object are compared
+by resourceVersion, which grows with each write of any object of a kind (a decimal number since
+Kubernetes 1.0, promised to be comparable since 1.35).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from llmservice_operator.api.manifest import Manifest
+
+FIELD_MANAGER = "llmservice-operator"
+APPLIED_HASH = "llmservice.io/applied-hash"
+"""Annotation on each child: the hash of the manifest that we applied last (see apply.py)."""
+
+
+class Key(NamedTuple):
+    """Which LLMService: the unit of work everywhere in the operator."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Ref(NamedTuple):
+    """Which object, of any kind."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An LLMService as the user wrote it, with the status that it has now."""
+
+    key: Key
+    uid: str
+    version: int
+    generation: int
+    deleting: bool
+    manifest: Manifest = field(repr=False)
+
+    @property
+    def status(self) -> Manifest:
+        return self.manifest.get("status") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An object with our label. owned is what server-side apply says that we own, as JSON."""
+
+    ref: Ref
+    uid: str
+    version: int
+    generation: int
+    deleting: bool
+    owner: str | None
+    owner_name: str | None
+    applied: str
+    owned: bytes = field(repr=False)
+    replicas: int | None
+    status: Manifest = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container ended: message is what it left in its termination log, if anything."""
+
+    code: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod with our label. waiting is (reason, message) of the first container that waits."""
+
+    ref: Ref
+    uid: str
+    version: int
+    instance: str
+    phase: str
+    ready: bool
+    deleting: bool
+    unschedulable: str | None
+    waiting: tuple[str, str] | None
+    restarts: int
+    last_exit: Exit | None
+    image: str
+    config_maps: frozenset[str]
+
+
+def resource(obj: Manifest) -> Resource:
+    meta = obj["metadata"]
+    kept = {k: v for k, v in meta.items() if k != "managedFields"}
+    return Resource(
+        key=Key(meta["namespace"], meta["name"]),
+        uid=meta["uid"],
+        version=int(meta["resourceVersion"]),
+        generation=meta.get("generation", 0),
+        deleting="deletionTimestamp" in meta,
+        manifest={**obj, "metadata": kept},
+    )
+
+
+def child(obj: Manifest) -> Child:
+    meta = obj["metadata"]
+    references: list[Manifest] = meta.get("ownerReferences", [])
+    owner = next((o for o in references if o.get("controller")), Manifest())
+    # Only these kinds' status is read: to tell how a rollout stands and what an autoscaler sees.
+    keeps_status = obj["kind"] in {"Deployment", "HorizontalPodAutoscaler"}
+    return Child(
+        ref=Ref(obj["kind"], meta["namespace"], meta["name"]),
+        uid=meta["uid"],
+        version=int(meta["resourceVersion"]),
+        generation=meta.get("generation", 0),
+        deleting="deletionTimestamp" in meta,
+        owner=owner.get("uid"),
+        owner_name=owner.get("name") if owner.get("kind") == "LLMService" else None,
+        applied=meta.get("annotations", {}).get(APPLIED_HASH, ""),
+        owned=_owned_fields(meta.get("managedFields", ())),
+        replicas=obj.get("spec", {}).get("replicas"),
+        status=obj.get("status", {}) if keeps_status else {},
+    )
+
+
+def _owned_fields(entries: Iterable[Manifest]) -> bytes:
+    for entry in entries:
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
+            return json.dumps(entry.get("fieldsV1", {}), separators=(",", ":")).encode()
+    return b"{}"
+
+
+def pod(obj: Manifest) -> Pod:
+    meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
+    conditions = {c["type"]: c for c in status.get("conditions", ())}
+    scheduled = conditions.get("PodScheduled", {})
+    containers = [
+        *status.get("initContainerStatuses", ()),
+        *status.get("containerStatuses", ()),
+    ]
+    return Pod(
+        ref=Ref("Pod", meta["namespace"], meta["name"]),
+        uid=meta["uid"],
+        version=int(meta["resourceVersion"]),
+        instance=meta.get("labels", {}).get("app.kubernetes.io/instance", ""),
+        phase=status.get("phase", "Unknown"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        deleting="deletionTimestamp" in meta,
+        unschedulable=scheduled.get("message", "")
+        if scheduled.get("reason") == "Unschedulable"
+        else None,
+        waiting=_waiting(containers),
+        restarts=max((c.get("restartCount", 0) for c in containers), default=0),
+        last_exit=_last_exit(containers),
+        image=next((c["image"] for c in spec.get("containers", ())), ""),
+        config_maps=frozenset(
+            v["configMap"]["name"] for v in spec.get("volumes", ()) if "configMap" in v
+        ),
+    )
+
+
+def _waiting(containers: Iterable[Manifest]) -> tuple[str, str] | None:
+    # A container that waits for its turn or for its image is on its way, not in trouble.
+    for status in containers:
+        waiting = status.get("state", {}).get("waiting", {})
+        reason = waiting.get("reason", "")
+        if reason and reason not in {"ContainerCreating", "PodInitializing"}:
+            return reason, waiting.get("message", "")
+    return None
+
+
+def _last_exit(containers: Iterable[Manifest]) -> Exit | None:
+    for status in containers:
+        state: dict[str, Any] = status.get("state", {})
+        ended = state.get("terminated") or status.get("lastState", {}).get("terminated")
+        if ended and (ended.get("exitCode", 0) != 0 or ended.get("reason") == "OOMKilled"):
+            reason, message = ended.get("reason", ""), ended.get("message", "").strip()
+            return Exit(ended.get("exitCode", 0), reason, message)
+    return None

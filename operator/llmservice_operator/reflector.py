@@ -1,0 +1,107 @@
+"""One kind's list and watch, for as long as the operator runs.
+
+Promises: after the first complete list `synced` is set; every later state of every object
+reaches the sink, though not each state between; what was deleted while no watch ran is reported,
+since a new list is compared with what is known; a stream that is cut goes on from its last
+resourceVersion, bookmarks included; one that falls silent is cut by us. Nothing ends it but
+cancellation: every failure is retried with back-off and jitter. Never: two lists at once.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from llmservice_operator import metrics
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.client import ApiError, Client, Selection
+
+R = TypeVar("R")
+SILENCE = 75.0  # seconds; the API server sends a bookmark each minute
+STREAM = 300  # seconds until the server ends a stream by itself, plus up to half of it
+LONGEST_BACKOFF = 30.0
+_GONE = 410
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol[R]):
+    """Where records go."""
+
+    def put(self, record: R) -> None: ...
+    def remove(self, record: R) -> None: ...
+    def replace(self, records: list[R], version: int) -> None: ...
+
+
+@dataclass
+class Reflector(Generic[R]):
+    """parse makes of an object the small record that is kept."""
+
+    client: Client
+    selection: Selection
+    parse: Callable[[Manifest], R]
+    sink: Sink[R]
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    _failures: int = 0
+
+    async def run(self) -> None:
+        version: int | None = None
+        while True:
+            try:
+                if version is None:
+                    version = await self._list()
+                version = await self._watch(version)
+                reason = "ended"
+            except ApiError as error:
+                reason = "expired" if error.code == _GONE else "failed"
+                version = None if error.code == _GONE else version
+                await self._back_off(error)
+            metrics.watch_restarts.labels(self.selection.kind.name, reason).inc()
+
+    async def _list(self) -> int:
+        records, version = await self.client.list(self.selection, self._parsed)
+        self.sink.replace(records, version)
+        self.synced.set()
+        return version
+
+    async def _watch(self, version: int) -> int:
+        """Follow the stream to its end; returns the last resourceVersion seen."""
+        seconds = STREAM + random.randrange(STREAM // 2)  # noqa: S311 - spreads the reconnects
+        last = version
+        try:
+            async for event in self.client.watch(self.selection, version, seconds, SILENCE):
+                last = self._take(event["type"], event["object"])
+        except ApiError as error:
+            if error.code or last == version:
+                raise
+            await self._back_off(error)  # cut off on the way: go on from there
+        return last
+
+    def _take(self, what: str, obj: Manifest) -> int:
+        if what == "ERROR":
+            raise ApiError(obj.get("code", 500), obj.get("reason", ""), obj.get("message", ""))
+        self._failures = 0
+        if what != "BOOKMARK" and (record := self._parsed(obj)) is not None:
+            if what == "DELETED":
+                self.sink.remove(record)
+            else:
+                self.sink.put(record)
+        return int(obj["metadata"]["resourceVersion"])
+
+    def _parsed(self, obj: Manifest) -> R | None:
+        try:
+            return self.parse(obj)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # One object that is not what its kind promises must not blind us to all others.
+            log.exception("%s not understood", obj.get("metadata", {}).get("name"))
+            return None
+
+    async def _back_off(self, error: ApiError) -> None:
+        self._failures += 1
+        backoff = min(0.5 * 2 ** (self._failures - 1), LONGEST_BACKOFF)
+        seconds = max(error.retry_after, backoff * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        where, what = self.selection.namespace or "all namespaces", self.selection.kind.plural
+        log.warning("watch of %s in %s: %s; again in %.1f s", what, where, error, seconds)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,49 @@
+"""Who says how many replicas: the resource, or its autoscaler. Never both, never nobody. Pure.
+
+Where an autoscaler exists, the Deployment is rendered without replicas. Leaving out a field that
+we alone own would reset it to 1, so for as long as we own it we go on saying the number that is
+there; the autoscaler's first change takes it over, and from then on we say nothing. A Deployment
+that has to be made anew starts with the number that the autoscaler wanted last, or its minimum.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.observed import Observed
+from llmservice_operator.ownership import owns_replicas
+
+
+def with_replicas(desired: Sequence[Manifest], observed: Observed) -> Iterable[Manifest]:
+    """desired, with the Deployment's replicas written where we have to hold them."""
+    for manifest in desired:
+        if manifest["kind"] != "Deployment" or "replicas" in manifest["spec"]:
+            yield manifest
+            continue
+        name = manifest["metadata"]["name"]
+        live = observed.child("Deployment", name)
+        if live is None:
+            yield _with(manifest, _start(desired, observed, name))
+        elif live.replicas is not None and owns_replicas(live.owned):
+            # Only if nobody scaled it meanwhile: the version makes the server refuse otherwise.
+            yield _with(manifest, live.replicas, {"resourceVersion": str(live.version)})
+        else:
+            yield manifest
+
+
+def _with(manifest: Manifest, replicas: int | None, metadata: Manifest | None = None) -> Manifest:
+    if replicas is None:
+        return manifest
+    return {
+        **manifest,
+        "metadata": {**manifest["metadata"], **(metadata or {})},
+        "spec": {**manifest["spec"], "replicas": replicas},
+    }
+
+
+def _start(desired: Sequence[Manifest], observed: Observed, name: str) -> int | None:
+    for manifest in desired:
+        if manifest["kind"] == "HorizontalPodAutoscaler":
+            scaler = observed.child("HorizontalPodAutoscaler", name)
+            last = scaler.status.get("desiredReplicas", 0) if scaler else 0
+            return max(last, manifest["spec"].get("minReplicas", 1))
+    return None

@@ -1,0 +1,106 @@
+"""One operator process from its start to its end: who is made of what, and who stops first.
+
+Promises: SIGTERM ends it within about two seconds, with the Lease given up after the last write;
+a task that dies ends the process, so that the kubelet starts a whole one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+from llmservice_operator import endpoints, logs
+from llmservice_operator.apply import Writer
+from llmservice_operator.client import ApiError, Client
+from llmservice_operator.connection import connect
+from llmservice_operator.controller import Controller
+from llmservice_operator.events import Recorder
+from llmservice_operator.leader import Leader, monotonic
+from llmservice_operator.prerequisites import Prerequisites
+from llmservice_operator.queue import Queue
+from llmservice_operator.records import Key
+from llmservice_operator.render import RenderDefaults
+from llmservice_operator.report import Reporter
+from llmservice_operator.settings import Settings
+from llmservice_operator.store import Store
+from llmservice_operator.watch import Watch
+
+GRACE = 1.0  # seconds for reconciles under way, and as many for the Lease
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> int:
+    """Until a signal (returns 0) or until a task dies (returns 1)."""
+    logs.configure(settings.log_level)
+    stop = asyncio.Event()
+
+    def on_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    on_signals()
+    leader = Leader(settings.lease_namespace, settings.identity, monotonic)
+    client = Client(connect(), leader.check)
+    store, queue = Store(), Queue[Key]()
+    watch = Watch(client, settings.namespaces, store, queue.add, on_signals)
+    controller = Controller(
+        store,
+        queue,
+        leader,
+        Prerequisites(client),
+        Writer(client, store),
+        Reporter(client, store, Recorder(client, settings.identity)),
+        RenderDefaults(server_image=settings.server_image),
+    )
+    http = await endpoints.serve(settings.http_port, watch.synced)
+
+    async def lead() -> None:
+        await watch.wait_synced()
+        log.info("the first lists are complete: %d LLMServices", len(store.everyone()))
+        while True:
+            await leader.elected.wait()
+            for key in store.everyone():  # what happened while another led is in the store only
+                queue.add(key)
+            await leader.deposed.wait()
+
+    async def work() -> None:
+        await watch.wait_synced()
+        await controller.work()
+
+    tasks = {
+        name: asyncio.create_task(job, name=name)
+        for name, job in (
+            ("watch", watch.run()),
+            ("lease", leader.run(client)),
+            ("lead", lead()),
+            *((f"worker {number}", work()) for number in range(settings.workers)),
+        )
+    }
+    stopping = asyncio.create_task(stop.wait(), name="signal")
+    try:
+        done, _ = await asyncio.wait(
+            {stopping, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done - {stopping}:
+            log.error("%s ended", task.get_name(), exc_info=task.exception())
+        # Writers first, the Lease after the last write, the watches last.
+        await controller.drain(GRACE)
+        await _end(tasks[name] for name in tasks if name.startswith(("worker", "lead", "lease")))
+        try:
+            await asyncio.wait_for(leader.release(client), GRACE)
+        except (ApiError, TimeoutError) as error:
+            log.warning("the lease was not given up: %s", error or "no answer in time")
+        return 0 if stopping in done else 1
+    finally:
+        with contextlib.suppress(TimeoutError):  # kopf may take its time
+            await asyncio.wait_for(_end([*tasks.values(), stopping]), GRACE)
+        await http.cleanup()
+        await client.close()
+
+
+async def _end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    ending = [task for task in tasks if task.cancel() or not task.done()]
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -1,0 +1,10 @@
+"""What was observed → the status to show. Pure.
+
+Promises: the same observation gives the same status, so that an equal one need not be written;
+lastTransitionTime moves only when a condition's status does; messages are sentences with numbers.
+"""
+
+from llmservice_operator.status.compute import Situation, compute
+from llmservice_operator.status.patch import merge_patch, transitions
+
+__all__ = ["Situation", "compute", "merge_patch", "transitions"]

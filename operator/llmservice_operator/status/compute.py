@@ -1,0 +1,176 @@
+"""The status of one LLMService. See status/__init__.py for what it promises."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from llmservice_operator.api.conditions import Condition, ConditionType, Reason
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.observed import Observed, Problem
+from llmservice_operator.records import Child, Pod
+from llmservice_operator.render.network import base_url
+from llmservice_operator.status.patch import conditions_of
+from llmservice_operator.status.trouble import Trouble, worst
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the status is made of. service is None where the spec could not be read.
+
+    placement: status.placement, where pods wait for a node and the nodes are known.
+    now: RFC 3339, for conditions that change.
+    """
+
+    service: LLMService | None
+    observed: Observed
+    problems: Sequence[Problem]
+    placement: Manifest | None
+    now: str
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Pods: how many there should be, are, answer, and have the newest revision."""
+
+    wanted: int
+    there: int
+    ready: int
+    updated: int
+
+    def answer(self) -> str:
+        every = max(self.wanted, self.there)  # more than wanted while a rollout surges
+        verb = "answers" if self.ready == 1 else "answer"
+        return f"{self.ready} of {every} {'pod' if every == 1 else 'pods'} {verb}"
+
+
+def compute(situation: Situation) -> Manifest:
+    """The whole .status."""
+    observed = situation.observed
+    deployment = observed.child("Deployment")
+    pods = [pod for pod in observed.pods if not pod.deleting]
+    count = _count(deployment, pods)
+    placement = (situation.placement or {}).get("message")
+    trouble = worst(pods, placement) or _of_deployment(deployment)
+    conditions = _conditions(situation, deployment, count, trouble)
+    status: Manifest = {
+        "observedGeneration": observed.resource.generation,
+        "replicas": count.there,
+        "readyReplicas": count.ready,
+        "updatedReplicas": count.updated,
+        "selector": f"app.kubernetes.io/instance={observed.resource.key.name},"
+        "app.kubernetes.io/name=llmservice",
+        "conditions": _dated(conditions, situation),
+    }
+    if situation.service is not None:
+        status |= {"url": base_url(situation.service), "model": situation.service.served_name}
+    else:  # an unreadable spec changes nothing of what clients use
+        status |= {k: v for k, v in observed.resource.status.items() if k in ("url", "model")}
+    if situation.placement is not None:
+        status["placement"] = situation.placement
+    return status
+
+
+def _count(deployment: Child | None, pods: Sequence[Pod]) -> _Count:
+    told = deployment.status if deployment else {}
+    wanted = deployment.replicas if deployment and deployment.replicas is not None else 0
+    ready = sum(pod.ready for pod in pods)
+    return _Count(wanted, told.get("replicas", 0), ready, told.get("updatedReplicas", 0))
+
+
+def _of_deployment(deployment: Child | None) -> Trouble | None:
+    for condition in deployment.status.get("conditions", ()) if deployment else ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return Trouble(Reason.PODS_REFUSED, f"pods are refused: {condition['message']}")
+    return None
+
+
+def _stuck(deployment: Child | None) -> bool:
+    return any(
+        c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+        for c in (deployment.status.get("conditions", ()) if deployment else ())
+    )
+
+
+def _conditions(
+    situation: Situation, deployment: Child | None, count: _Count, trouble: Trouble | None
+) -> Iterator[Condition]:
+    problem = min(situation.problems, key=lambda p: not p.stalled, default=None)
+    troubles = [Trouble(p.reason, p.message) for p in situation.problems]
+    stuck = _stuck(deployment)
+    if stuck:
+        detail = f": {trouble.message}" if trouble else ""
+        words = f"the rollout made no progress within its deadline{detail}"
+        troubles.append(Trouble(Reason.DEADLINE_EXCEEDED, words))
+    elif trouble:
+        troubles.append(trouble)
+
+    yield _ready(situation.observed, count, troubles)
+    progressing = _progressing(deployment, count, problem, stuck=stuck)
+    yield progressing
+    if troubles:
+        words = "; ".join(t.message for t in troubles)
+        yield Condition(ConditionType.DEGRADED, "True", troubles[0].reason, words)
+    else:
+        yield Condition(
+            ConditionType.DEGRADED, "False", Reason.AS_EXPECTED, Reason.AS_EXPECTED.sentence
+        )
+    if progressing.status == "True":
+        yield Condition(ConditionType.RECONCILING, "True", progressing.reason, progressing.message)
+    if stuck or (problem and problem.stalled):
+        yield Condition(ConditionType.STALLED, "True", troubles[0].reason, troubles[0].message)
+
+
+def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble]) -> Condition:
+    if count.ready and observed.child("Service") is not None:
+        reason = Reason.SERVING if count.ready >= count.wanted else Reason.PARTLY_SERVING
+        return Condition(ConditionType.READY, "True", reason, count.answer())
+    if troubles:
+        words = f"{count.answer()}: {troubles[0].message}" if count.wanted else troubles[0].message
+        return Condition(ConditionType.READY, "False", troubles[0].reason, words)
+    if observed.child("Deployment") is None:
+        reason = Reason.NOT_WRITTEN
+        return Condition(ConditionType.READY, "False", reason, reason.sentence)
+    return Condition(ConditionType.READY, "False", Reason.STARTING, f"{count.answer()} yet")
+
+
+def _progressing(
+    deployment: Child | None, count: _Count, problem: Problem | None, *, stuck: bool
+) -> Condition:
+    progressing = ConditionType.PROGRESSING
+    if problem:
+        verdict = "False" if problem.stalled else "True"
+        return Condition(progressing, verdict, problem.reason, problem.message)
+    if stuck:
+        words = "the rollout made no progress within its deadline"
+        return Condition(progressing, "False", Reason.DEADLINE_EXCEEDED, words)
+    if on_the_way := _on_the_way(deployment, count):
+        return Condition(progressing, "True", *on_the_way)
+    words = f"{count.answer()}, all of the newest revision"
+    return Condition(progressing, "False", Reason.UP_TO_DATE, words)
+
+
+def _on_the_way(deployment: Child | None, count: _Count) -> tuple[Reason, str] | None:
+    if deployment is None:
+        return Reason.NOT_WRITTEN, Reason.NOT_WRITTEN.sentence
+    seen = deployment.status.get("observedGeneration", 0) >= deployment.generation
+    if seen and count.updated < count.there:
+        verb = "has" if count.updated == 1 else "have"
+        words = f"{count.updated} of {count.wanted} pods {verb} the newest revision"
+        return Reason.ROLLING_OUT, words
+    if seen and count.there != count.wanted:
+        return Reason.SCALING, f"{count.there} pods on the way to {count.wanted}"
+    if not seen or count.ready < count.wanted:
+        return Reason.STARTING, f"{count.answer()} yet"
+    return None
+
+
+def _dated(conditions: Iterator[Condition], situation: Situation) -> list[Manifest]:
+    resource = situation.observed.resource
+    known = conditions_of(resource.status)
+    dated: list[Manifest] = []
+    for condition in conditions:
+        before = known.get(condition.type, {})
+        same = before.get("status") == condition.status
+        since = before.get("lastTransitionTime") if same else None
+        dated.append(condition.manifest(resource.generation, since or situation.now))
+    return dated

@@ -1,0 +1,41 @@
+"""From the status that is there to the one that should be: the patch, and what is news. Pure."""
+
+from typing import Any, cast
+
+from llmservice_operator.api.manifest import Manifest
+
+
+def merge_patch(old: Manifest, new: Manifest) -> Manifest:
+    """The JSON merge patch (RFC 7386) that turns old into new; {} if they are equal."""
+    patch: Manifest = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        known: Any = old.get(name)
+        if isinstance(value, dict) and isinstance(known, dict):
+            if inner := merge_patch(cast("Manifest", known), cast("Manifest", value)):
+                patch[name] = inner
+        elif value != known or name not in old:
+            patch[name] = value
+    return patch
+
+
+def conditions_of(status: Manifest) -> dict[str, Manifest]:
+    """The conditions by type; whatever else stands there is passed over."""
+    listed: Any = status.get("conditions")
+    entries = cast("list[Any]", listed) if isinstance(listed, list) else ()
+    return {
+        entry["type"]: entry for entry in entries if isinstance(entry, dict) and "type" in entry
+    }
+
+
+def transitions(old: Manifest, new: Manifest) -> list[Manifest]:
+    """Conditions of new whose status or reason differs from that in old."""
+    before = conditions_of(old)
+    return [
+        condition
+        for kind, condition in conditions_of(new).items()
+        if _verdict(condition) != _verdict(before.get(kind, {}))
+    ]
+
+
+def _verdict(condition: Manifest) -> tuple[Any, Any]:
+    return condition.get("status"), condition.get("reason")

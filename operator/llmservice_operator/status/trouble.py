@@ -1,0 +1,90 @@
+"""What is wrong with the pods, in words: the node's, the scheduler's and the server's own. Pure.
+
+A message here must not change while nothing changes: the node reports a failing pull as
+ErrImagePull and ImagePullBackOff by turns, and a crashing server as waiting, running and
+terminated; both are one trouble with one sentence.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.records import Exit, Pod
+
+_IMAGE = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+    | {"ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}
+)
+_CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+# What llmservice-server exits with; any other code is a crash.
+_EXIT_CODES = {2: Reason.CONFIG_REJECTED, 3: Reason.MODEL_NOT_FOUND}
+_PULL_PREFIX = re.compile(r'^Back-off pulling image "[^"]*"(: \w+: )?')
+_LONGEST = 500  # characters of somebody else's words
+
+
+@dataclass(frozen=True)
+class Trouble:
+    reason: Reason
+    message: str
+
+
+def worst(pods: Sequence[Pod], placement: str | None) -> Trouble | None:
+    """What most pods that do not answer suffer from, of the worst kind that any of them has.
+
+    placement: the sentence that says why no node can hold a pod, where it is known.
+    """
+    found = Counter(t for pod in pods if (t := _of(pod, placement)) is not None)
+    if not found:
+        return None
+    gravest = min(_GRAVITY.index(trouble.reason) for trouble in found)
+    same = {t: n for t, n in found.items() if _GRAVITY.index(t.reason) == gravest}
+    trouble, number = max(same.items(), key=lambda item: (item[1], item[0].message))
+    who = f"{number} of {len(pods)} pods" if len(pods) > 1 else "the pod"
+    return Trouble(trouble.reason, f"{who} {trouble.message}")
+
+
+_GRAVITY = [
+    Reason.CONFIG_REJECTED,
+    Reason.MODEL_NOT_FOUND,
+    Reason.OUT_OF_MEMORY,
+    Reason.CRASH_LOOPING,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.CONTAINER_CONFIG_ERROR,
+    Reason.UNSCHEDULABLE,
+]
+
+
+def _of(pod: Pod, placement: str | None) -> Trouble | None:
+    if pod.ready:
+        return None
+    reason, words = pod.waiting or ("", "")
+    if reason in _IMAGE:
+        cause = _shortened(_PULL_PREFIX.sub("", words))
+        detail = f": {cause}" if cause else ""
+        return Trouble(Reason.IMAGE_PULL_FAILED, f"cannot pull the image {pod.image}{detail}")
+    if reason in _CONFIG:
+        return Trouble(Reason.CONTAINER_CONFIG_ERROR, f"cannot start: {_shortened(words)}")
+    if pod.last_exit is not None:
+        return _of_exit(pod.last_exit)
+    if pod.unschedulable is not None:
+        why = placement or _shortened(pod.unschedulable)
+        return Trouble(Reason.UNSCHEDULABLE, f"cannot be scheduled: {why}")
+    return None
+
+
+def _of_exit(exit_: Exit) -> Trouble:
+    if exit_.reason == "OOMKilled":
+        way_out = "raise pod.resources.limits.memory, or let the engine use less"
+        return Trouble(
+            Reason.OUT_OF_MEMORY, f"was ended for using more memory than its limit: {way_out}"
+        )
+    said = _shortened(exit_.message)
+    reason = _EXIT_CODES.get(exit_.code, Reason.CRASH_LOOPING)
+    return Trouble(reason, f"ended with exit code {exit_.code}{f': {said}' if said else ''}")
+
+
+def _shortened(words: str) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

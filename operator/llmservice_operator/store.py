@@ -1,0 +1,177 @@
+"""What was seen of the cluster, by kind and name, and who owns it.
+
+Promises: an older resourceVersion never overwrites a newer one, so that the answer to a write
+may be put here at once and a late watch event cannot undo it; a complete list removes what it
+lacks. Every change is reported as the keys of the LLMServices that it may concern; nothing
+changed gives no keys. Never: any I/O, any object whole, any Secret.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from llmservice_operator.placement import NodeFacts
+from llmservice_operator.records import Child, Key, Pod, Ref, Resource
+
+Record = Resource | Child | Pod
+NONE: frozenset[Key] = frozenset()
+
+
+class Store:
+    """One operator's view. Not thread-safe: the event loop is the lock."""
+
+    def __init__(self) -> None:
+        self._resources: dict[Key, Resource] = {}
+        self._children: dict[Ref, Child] = {}
+        self._by_owner: defaultdict[str, set[Ref]] = defaultdict(set)
+        self._pods: dict[Ref, Pod] = {}
+        self._pods_of: defaultdict[Key, set[Ref]] = defaultdict(set)
+        self._nodes: dict[str, NodeFacts] = {}
+
+    # What the controller reads.
+
+    def everyone(self) -> list[Key]:
+        return list(self._resources)
+
+    def resource(self, key: Key) -> Resource | None:
+        return self._resources.get(key)
+
+    def child(self, ref: Ref) -> Child | None:
+        return self._children.get(ref)
+
+    def owned_by(self, uid: str) -> list[Child]:
+        return [self._children[ref] for ref in sorted(self._by_owner.get(uid, ()))]
+
+    def pods(self, key: Key) -> list[Pod]:
+        return [self._pods[ref] for ref in sorted(self._pods_of.get(key, ()))]
+
+    def nodes(self) -> list[NodeFacts]:
+        return list(self._nodes.values())
+
+    def waiting_for_nodes(self) -> frozenset[Key]:
+        """The LLMServices of pods that no node could take."""
+        waiting = (pod for pod in self._pods.values() if pod.unschedulable is not None)
+        return NONE.union(*(concerned(pod) for pod in waiting))
+
+    # What the watches and the answers to writes bring.
+
+    def put(self, record: Record) -> frozenset[Key]:
+        if isinstance(record, Resource):
+            known = self._resources.get(record.key)
+            if known is None or record.version > known.version:
+                self._resources[record.key] = record
+                return frozenset({record.key})
+            return NONE
+        if isinstance(record, Child):
+            return self._put_child(record)
+        return self._put_pod(record)
+
+    def _put_child(self, new: Child) -> frozenset[Key]:
+        old = self._children.get(new.ref)
+        if old is not None and new.version <= old.version:
+            return NONE
+        self._children[new.ref] = new
+        if old is not None and old.owner != new.owner:
+            self._disown(old)
+        if new.owner is not None:
+            self._by_owner[new.owner].add(new.ref)
+        return concerned(new) | (concerned(old) if old else NONE)
+
+    def _put_pod(self, new: Pod) -> frozenset[Key]:
+        old = self._pods.get(new.ref)
+        if old is not None and new.version <= old.version:
+            return NONE
+        if old is not None:
+            self._forget_pod(old)
+        self._pods[new.ref] = new
+        self._pods_of[Key(new.ref.namespace, new.instance)].add(new.ref)
+        return concerned(new) | (concerned(old) if old else NONE)
+
+    def remove(self, record: Record) -> frozenset[Key]:
+        """The object is gone as of record.version; a newer one of that name stays."""
+        known = self._known(record)
+        if known is None or known.version > record.version:
+            return NONE
+        if isinstance(known, Resource):
+            del self._resources[known.key]
+        elif isinstance(known, Child):
+            del self._children[known.ref]
+            self._disown(known)
+        else:
+            self._forget_pod(known)
+        return concerned(known)
+
+    def replace(
+        self, kind: str, namespace: str, listed: Iterable[Record], version: int
+    ) -> frozenset[Key]:
+        """A complete list of a kind (of one namespace, or "" for all), taken at version.
+
+        What the list lacks was deleted while nobody watched, unless it is newer than the list.
+        """
+        records = list(listed)
+        present = {_name(record) for record in records}
+        gone = [
+            known
+            for known in self._of_kind(kind, namespace)
+            if _name(known) not in present and known.version <= version
+        ]
+        return NONE.union(*map(self.remove, gone), *map(self.put, records))
+
+    def put_node(self, node: NodeFacts) -> bool:
+        """True if what placement looks at changed; a heartbeat alone does not."""
+        if self._nodes.get(node.name) == node:
+            return False
+        self._nodes[node.name] = node
+        return True
+
+    def remove_node(self, name: str) -> bool:
+        return self._nodes.pop(name, None) is not None
+
+    def replace_nodes(self, nodes: Iterable[NodeFacts]) -> bool:
+        new = {node.name: node for node in nodes}
+        changed, self._nodes = new != self._nodes, new
+        return changed
+
+    def _of_kind(self, kind: str, namespace: str) -> Iterator[Record]:
+        if kind == "LLMService":
+            everything: Iterable[Record] = self._resources.values()
+        elif kind == "Pod":
+            everything = self._pods.values()
+        else:
+            everything = (c for c in self._children.values() if c.ref.kind == kind)
+        for record in everything:
+            if namespace in ("", _name(record)[0]):
+                yield record
+
+    def _known(self, record: Record) -> Record | None:
+        if isinstance(record, Resource):
+            return self._resources.get(record.key)
+        if isinstance(record, Child):
+            return self._children.get(record.ref)
+        return self._pods.get(record.ref)
+
+    def _disown(self, old: Child) -> None:
+        if old.owner is not None:
+            self._by_owner[old.owner].discard(old.ref)
+            if not self._by_owner[old.owner]:
+                del self._by_owner[old.owner]
+
+    def _forget_pod(self, old: Pod) -> None:
+        key = Key(old.ref.namespace, old.instance)
+        del self._pods[old.ref]
+        self._pods_of[key].discard(old.ref)
+        if not self._pods_of[key]:
+            del self._pods_of[key]
+
+
+def concerned(record: Record) -> frozenset[Key]:
+    """The LLMServices whose reconcile looks at this object."""
+    if isinstance(record, Resource):
+        return frozenset({record.key})
+    name = record.owner_name if isinstance(record, Child) else record.instance
+    return frozenset({Key(record.ref.namespace, name)}) if name else NONE
+
+
+def _name(record: Record) -> tuple[str, str]:
+    if isinstance(record, Resource):
+        return record.key
+    return record.ref.namespace, record.ref.name

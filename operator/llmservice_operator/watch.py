@@ -1,0 +1,222 @@
+"""What happens in the cluster → the store → keys. The only module that knows kopf.
+
+kopf watches the LLMServices; everything else that concerns them (children and pods by our label,
+nodes where we may see them) has a reflector of ours, on the same connections. kopf does not say
+when its first list is complete, nor what was deleted while its watch was down, and an error that
+it does not expect ends it. So each list that kopf takes is followed by one of ours, which the
+store compares with what it has, and a kopf that ended is started again after a back-off.
+
+Promises: synced() only after every kind's first complete list; no missed deletion; no end but
+cancellation.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import aiohttp
+import kopf
+
+from llmservice_operator import records
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.client import PAGE, ApiError, Client, Selection
+from llmservice_operator.kinds import CHILDREN, GROUP, LLM_SERVICE, NODE, POD
+from llmservice_operator.placement import NodeFacts
+from llmservice_operator.records import Key
+from llmservice_operator.reflector import Reflector
+from llmservice_operator.store import Record, Store
+
+OURS = "app.kubernetes.io/managed-by=llmservice-operator"
+LONGEST_BACKOFF = 30.0  # seconds
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    def __init__(
+        self,
+        client: Client,
+        namespaces: Collection[str],
+        store: Store,
+        changed: Callable[[Key], None],
+        on_kopf_started: Callable[[], None],
+    ) -> None:
+        """changed is called with each key that something happened to; on_kopf_started after kopf
+        has put its own signal handlers in place, so that the caller can take them back.
+        """
+        self._client, self.store, self._changed = client, store, changed
+        self._scopes = sorted(namespaces) or [""]
+        self._on_kopf_started = on_kopf_started
+        self._listed, self._relist = asyncio.Event(), asyncio.Event()
+        self._reflectors: list[Reflector[Any]] = [
+            Reflector(client, Selection(kind, scope, OURS), parse, _Into(self, kind.name, scope))
+            for scope in self._scopes
+            for kind, parse in [
+                *((kind, records.child) for kind in CHILDREN.values()),
+                (POD, records.pod),
+            ]
+        ]
+        if self._scopes == [""]:  # nodes are the cluster's; a namespaced operator may not see them
+            self._reflectors.append(Reflector(client, Selection(NODE), node, _Nodes(self)))
+
+    def synced(self) -> bool:
+        return self._listed.is_set() and all(r.synced.is_set() for r in self._reflectors)
+
+    async def wait_synced(self) -> None:
+        for event in (self._listed, *(r.synced for r in self._reflectors)):
+            await event.wait()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for reflector in self._reflectors:
+                tasks.create_task(reflector.run())
+            tasks.create_task(self._run_kopf())
+            tasks.create_task(self._follow_lists())
+
+    def tell(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._changed(key)
+
+    # LLMServices, through kopf.
+
+    async def _run_kopf(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._list_services()  # kopf passes over a kind that is not served yet
+                failures = 0
+                await self._kopf_until_it_ends()
+                reason: object = "ended"
+            except Exception as error:  # noqa: BLE001 - kopf escalates whatever it met
+                reason = error
+            failures += 1
+            pause = min(0.5 * 2 ** (failures - 1), LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
+            log.warning("watch of %s: %s; again in %.1f s", LLM_SERVICE.plural, reason, pause)
+            await asyncio.sleep(pause)
+
+    async def _kopf_until_it_ends(self) -> None:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(self._login)
+        kopf.on.event(GROUP, LLM_SERVICE.plural, registry=registry)(self._seen)
+        cluster_wide = self._scopes == [""]
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=_kopf_settings(),
+            standalone=True,
+            clusterwide=cluster_wide,
+            namespaces=[] if cluster_wide else self._scopes,
+        )
+        self._on_kopf_started()
+        await kopf.run_tasks(tasks, ignored=_AllTasks())
+
+    async def _login(self, **_: Any) -> kopf.AiohttpSession:
+        session = aiohttp.ClientSession(
+            connector=self._client.connector, connector_owner=False, middlewares=(self._as_us,)
+        )
+        return kopf.AiohttpSession(server=self._client.connection.server, aiohttp_session=session)
+
+    async def _as_us(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.update(self._client.connection.headers())
+        response = await send(request)
+        if request.url.path.endswith(f"/{LLM_SERVICE.plural}") and "watch" not in request.url.query:
+            self._relist.set()
+        return response
+
+    async def _seen(self, event: Any, **_: Any) -> None:
+        record = records.resource(event["object"])
+        gone = event["type"] == "DELETED"
+        self.tell(self.store.remove(record) if gone else self.store.put(record))
+
+    async def _follow_lists(self) -> None:
+        while True:
+            await self._relist.wait()
+            self._relist.clear()
+            try:
+                await self._list_services()
+            except ApiError as error:
+                log.warning("list of %s: %s", LLM_SERVICE.plural, error)
+                await asyncio.sleep(1)
+                self._relist.set()
+
+    async def _list_services(self) -> None:
+        for scope in self._scopes:
+            selection = Selection(LLM_SERVICE, scope)
+            listed, version = await self._client.list(selection, records.resource)
+            self.tell(self.store.replace(LLM_SERVICE.name, scope, listed, version))
+        self._listed.set()
+
+
+class _Into:
+    """A reflector's sink: children and pods into the store."""
+
+    def __init__(self, watch: Watch, kind: str, scope: str) -> None:
+        self._watch, self._kind, self._scope = watch, kind, scope
+
+    def put(self, record: Record) -> None:
+        self._watch.tell(self._watch.store.put(record))
+
+    def remove(self, record: Record) -> None:
+        self._watch.tell(self._watch.store.remove(record))
+
+    def replace(self, records: list[Record], version: int) -> None:
+        store = self._watch.store
+        self._watch.tell(store.replace(self._kind, self._scope, records, version))
+
+
+class _Nodes:
+    """A reflector's sink: nodes. What they are matters to those that wait for a place."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def put(self, record: NodeFacts) -> None:
+        if self._watch.store.put_node(record):
+            self._watch.tell(self._watch.store.waiting_for_nodes())
+
+    def remove(self, record: NodeFacts) -> None:
+        if self._watch.store.remove_node(record.name):
+            self._watch.tell(self._watch.store.waiting_for_nodes())
+
+    def replace(self, records: list[NodeFacts], version: int) -> None:
+        del version  # nodes are few and have no race with our own writes
+        if self._watch.store.replace_nodes(records):
+            self._watch.tell(self._watch.store.waiting_for_nodes())
+
+
+class _AllTasks(Collection[Any]):
+    """kopf cancels what runs when it ends and did not run when it began, unless it is in here."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def node(obj: Manifest) -> NodeFacts:
+    spec = obj.get("spec", {})
+    return NodeFacts(
+        name=obj["metadata"]["name"],
+        labels=obj["metadata"].get("labels", {}),
+        taints=tuple(spec.get("taints", ())),
+        allocatable=obj.get("status", {}).get("allocatable", {}),
+        unschedulable=spec.get("unschedulable", False),
+    )
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.queueing.idle_timeout = 1
+    settings.watching.chunk_size = PAGE
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    return settings
