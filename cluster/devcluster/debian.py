@@ -7,6 +7,7 @@ the command to run.
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from devcluster.waiting import ClusterError
@@ -25,12 +26,21 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def ensure() -> None:
-    """Install what is missing; ClusterError names the packages where that cannot be done."""
-    if not (missing := _missing()):
+    """Install what a node lacks; ClusterError names the packages where that cannot be done."""
+    _install(_missing)
+
+
+def ensure_program(program: str, package: str) -> None:
+    """Install `package` unless `program` is there; ClusterError as for `ensure`."""
+    _install(lambda: [] if _which(program) else [package])
+
+
+def _install(absent: Callable[[], list[str]]) -> None:
+    if not (missing := absent()):
         return
     command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ClusterError(f"a real node needs more programs. As root: {command}")
+        raise ClusterError(f"more programs are needed. As root: {command}")
     print(f"· installing {', '.join(missing)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in ("apt-get update", command):
@@ -44,7 +54,7 @@ def ensure() -> None:
         )
         if done.returncode:
             raise ClusterError(f"{step} failed:\n{done.stderr[-2000:]}")
-    if missing := _missing():
+    if missing := absent():
         raise ClusterError(f"still missing after {command}: {', '.join(missing)}")
 
 

@@ -1,0 +1,68 @@
+"""Builds Dockerfiles with the machine's Docker, for clusters that kind runs.
+
+Promises: pulls what a Dockerfile names; keeps what it builds in Docker's own store.
+"""
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import buildsecrets
+from devcluster.build import Build
+from devcluster.waiting import ClusterError
+
+_BASE = "python:3.12-slim"
+_BUILD_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Docker as a builder; see devcluster.build.Builder."""
+
+    def base(self) -> str:
+        return os.environ.get("BASE_IMAGE", _BASE)
+
+    def image(self, build: Build, repository: str) -> str:
+        with tempfile.NamedTemporaryFile("r") as said:
+            _build(build, [f"--iidfile={said.name}"])
+            identity = said.read().strip()
+        tag = f"{repository}:dev-{identity.removeprefix('sha256:')[:12]}"
+        _docker("tag", identity, tag)
+        return tag
+
+    def files(self, build: Build, name: str, destination: Path) -> None:
+        print(f"· building {name}", flush=True)
+        _build(build, [f"--output=type=local,dest={destination}"])
+
+
+def save(tag: str, archive: Path) -> None:
+    """Write the image into an archive that kind can load."""
+    _docker("save", f"--output={archive}", tag)
+
+
+def _build(build: Build, output: list[str]) -> None:
+    arguments = [f"--build-arg={name}={value}" for name, value in build.args.items()]
+    if build.target:
+        arguments.append(f"--target={build.target}")
+    with buildsecrets.files() as given:
+        arguments += [f"--secret=id={id_},src={path}" for id_, path in given.items()]
+        file = f"--file={build.dockerfile}"
+        _docker("build", "--progress=plain", file, *arguments, *output, str(build.context))
+
+
+def _docker(*arguments: str) -> None:
+    done = subprocess.run(
+        ["docker", *arguments],
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=_BUILD_SECONDS,
+    )
+    if done.returncode:
+        said = "\n".join(done.stdout.splitlines()[-30:])
+        raise ClusterError(f"docker {arguments[0]} failed:\n{said}")

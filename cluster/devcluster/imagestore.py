@@ -1,0 +1,33 @@
+"""Where built images lie: one OCI layout for each repository, holding its newest image only."""
+
+from pathlib import Path
+
+from devcluster import layout, oci
+
+
+def folder() -> Path:
+    """For everything that building and keeping images needs."""
+    return layout.home() / "images"
+
+
+def layout_of(repository: str) -> Path:
+    return folder() / "layouts" / repository
+
+
+def tag(repository: str) -> str | None:
+    """The tag of the repository's image, None where none was built."""
+    place = layout_of(repository)
+    if not (place / "index.json").exists():
+        return None
+    return tag_of(repository, oci.newest(place))
+
+
+def tag_of(repository: str, image: oci.Image) -> str:
+    """The tag that names this content."""
+    return f"{repository}:{oci.version(image)}"
+
+
+def find(wanted: str) -> oci.Image | None:
+    """The image with this tag, None where it is not, or no longer, here."""
+    repository = wanted.rpartition(":")[0]
+    return oci.newest(layout_of(repository)) if repository and tag(repository) == wanted else None
