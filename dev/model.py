@@ -1,0 +1,46 @@
+"""The demo's model, SmolLM2-135M-Instruct, as files on this machine; never in the repository.
+
+Promises: made once for each content of dev/smollm2, in a build, so that neither torch nor anything
+else is installed on the machine; the folder appears whole or not at all.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from devcluster import images, layout
+from devcluster.images import Build
+
+from dev.images import server
+from dev.progress import step
+
+NAME = "smollm2-135m-instruct"
+_SOURCE = Path(__file__).parent / "smollm2"
+_STAMP = ".made-of"  # names the content of _SOURCE that the folder was made of
+
+
+def prepare() -> Path:
+    """The folder that holds the model's safetensors, configuration and tokenizer."""
+    place = layout.home() / "models" / NAME
+    source = _digest()
+    if (place / _STAMP).exists() and (place / _STAMP).read_text() == source:
+        return place
+    with step("model", "the server's image, then its conversion to safetensors"):
+        fresh = place.with_name(f"{NAME}.new")
+        with images.builder() as builder:
+            base = builder.base()
+            args = {"BASE_IMAGE": base, "SERVER_IMAGE": server(builder, base)}
+            shutil.rmtree(fresh, ignore_errors=True)
+            builder.files(Build(_SOURCE, _SOURCE / "Dockerfile", args=args), NAME, fresh)
+        (fresh / _STAMP).write_text(source)
+        shutil.rmtree(place, ignore_errors=True)
+        fresh.rename(place)
+    return place
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(_SOURCE.iterdir()):
+        if file.is_file():
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
