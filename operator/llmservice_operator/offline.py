@@ -6,7 +6,7 @@ types refuse; rules between fields are held by the API server (kubectl apply --d
 
 import sys
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import yaml
 
@@ -45,14 +45,7 @@ def print_children(file: Path, server_image: str, out: TextIO) -> int:
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        objects = [
-            cast("Manifest", obj)
-            for obj in yaml.safe_load_all(text)
-            if isinstance(obj, dict) and cast("Manifest", obj).get("kind") == KIND
-        ]
-        if not objects:
-            raise InvalidSpec(f"no {KIND} in it: write apiVersion, kind: {KIND}, metadata and spec")
-        services = [LLMService.parse(obj) for obj in objects]
+        services = [LLMService.parse(obj) for obj in _resources(text)]
         children = [m for s in services for m in render(s, RenderDefaults(server_image))]
     except (InvalidSpec, yaml.YAMLError, OSError) as error:
         print(f"{file}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
@@ -62,6 +55,14 @@ def print_children(file: Path, server_image: str, out: TextIO) -> int:
             del owner["uid"]
     _dump(children, out)
     return 0
+
+
+def _resources(text: str) -> list[Manifest]:
+    objects: list[Any] = [obj for obj in yaml.safe_load_all(text) if isinstance(obj, dict)]
+    found = [obj for obj in objects if obj.get("kind") == KIND]
+    if not found:
+        raise InvalidSpec(f"no {KIND} in it: write apiVersion, kind: {KIND}, metadata and spec")
+    return found
 
 
 def _dump(objects: list[Manifest], out: TextIO) -> None:

@@ -74,8 +74,8 @@ def _schema() -> Manifest:
         **rules(
             rule(
                 f"self.metadata.name.size() <= {NAME_LENGTH}",
-                f"metadata.name is too long: write at most {NAME_LENGTH} characters, for the names of "
-                "the children are longer",
+                f"metadata.name is too long: write at most {NAME_LENGTH} characters, for the "
+                "names of the children are longer",
             ),
             rule(
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",

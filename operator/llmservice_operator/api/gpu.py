@@ -45,14 +45,15 @@ class Gpu(Part):
             rule(
                 "!has(self.count) || !has(self.tensorParallel) || "
                 "self.count == self.tensorParallel * self.pipelineParallel",
-                "gpu.count is not tensorParallel times pipelineParallel (1 where it is not written): "
-                "write their product, or leave gpu.count out",
+                "gpu.count is not tensorParallel times pipelineParallel (1 where it is not "
+                "written): write their product, or leave gpu.count out",
                 path=".count",
             ),
             rule(
                 "!has(self.count) || has(self.tensorParallel) || "
                 "self.count % self.pipelineParallel == 0",
-                "gpu.count is not a multiple of pipelineParallel: write one, or leave gpu.count out",
+                "gpu.count is not a multiple of pipelineParallel: write one, or leave gpu.count "
+                "out",
                 path=".count",
             ),
             rule(

@@ -35,8 +35,8 @@ _FORMS = {
     "file": (
         r"^file://(/[-._+@A-Za-z0-9]*[-_+@A-Za-z0-9])+$",
         (
-            "write file:///PATH with three slashes, as file:///opt/models/qwen: an absolute path in "
-            "the image, without .. or a slash at the end"
+            "write file:///PATH with three slashes, as file:///opt/models/qwen: an absolute path "
+            "in the image, without .. or a slash at the end"
         ),
     ),
 }

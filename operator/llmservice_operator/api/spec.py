@@ -13,7 +13,6 @@ from llmservice_operator.api.pod import Pod
 from llmservice_operator.api.rollout import Disruption, Rollout
 from llmservice_operator.api.scaling import Autoscaling, Replicas
 
-
 _MISSING = "model is missing: write model: {uri: hf://ORGANISATION/NAME}, or pvc:// or file://"
 
 

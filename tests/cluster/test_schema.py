@@ -1,0 +1,277 @@
+"""What the API server refuses, and the sentence it refuses it with; what it adds by itself."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from devcluster import Cluster
+from llmservice_server.config import RESERVED_ARGS
+
+Manifest = dict[str, Any]
+_MODEL: Manifest = {"uri": "hf://Qwen/Qwen2.5-7B-Instruct"}
+_ANY_TYPE = ["text", 7, 0.5, True, False, ["a"], {"a": 1}]
+
+
+def _resource(spec: Manifest, name: str = "x") -> Manifest:
+    return {
+        "apiVersion": "llmservice.io/v1alpha1",
+        "kind": "LLMService",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def _apply(cluster: Cluster, obj: Manifest, *options: str) -> Manifest:
+    command = ("apply", "-f", "-", "-o", "json", *options)
+    return json.loads(cluster.kubectl(*command, input=json.dumps(obj)))
+
+
+def _refusal(cluster: Cluster, obj: Manifest, *options: str) -> str:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        _apply(cluster, obj, "--dry-run=server", *options)
+    return refused.value.stderr
+
+
+def _with(**fields: Any) -> Manifest:
+    return {"model": _MODEL, **fields}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({}, "model is missing: write model: {uri: hf://"),
+        ({"model": {}}, "uri is missing: write hf://"),
+        ({"model": {"uri": "s3://bucket/model"}}, "unknown scheme: write hf://ORGANISATION/NAME"),
+        ({"model": {"uri": "Qwen/Qwen2.5"}}, "unknown scheme: write hf://ORGANISATION/NAME"),
+        ({"model": {"uri": "hf://gpt2"}}, "write hf://ORGANISATION/NAME, as"),
+        ({"model": {"uri": "file://models/qwen"}}, "write file:///PATH with three slashes"),
+        ({"model": {"uri": "file:///a/../etc"}}, "without .. or a slash at the end"),
+        ({"model": {"uri": "pvc://claim/../x"}}, "without .. or a slash at the end"),
+        ({"model": {"uri": "pvc:///path"}}, "write pvc://CLAIM/PATH"),
+        (
+            {"model": {"uri": "pvc://models/a", "revision": "main"}},
+            "revision is for hf:// only: remove it",
+        ),
+        (
+            {"model": {"uri": "file:///a", "credentialsSecret": "s"}},
+            "credentialsSecret is for hf:// only: remove it",
+        ),
+        (
+            {"model": {**_MODEL, "credentialsSecret": "Not_A_Name"}},
+            "not the name of an object: write lower-case letters",
+        ),
+        ({"model": {**_MODEL, "servedName": "a b"}}, "write letters, digits and any of - . _ : /"),
+        (_with(replicas=0), "spec.replicas in body should be greater than or equal to 1"),
+        (_with(replicas=-1), "spec.replicas in body should be greater than or equal to 1"),
+        (_with(gpu={"count": 0}), "spec.gpu.count in body should be greater than or equal to 1"),
+        (_with(gpu={"tensorParallel": -2}), "should be greater than or equal to 1"),
+        (
+            _with(autoscaling={"min": 0}),
+            "spec.autoscaling.min in body should be greater than or equal to 1",
+        ),
+        (_with(rollout={"drainSeconds": -1}), "should be greater than or equal to 0"),
+        (_with(replicas=2, autoscaling={}), "write replicas or autoscaling, not both"),
+        (_with(autoscaling={"min": 5, "max": 4}), "write a smaller min or a larger max"),
+        (_with(autoscaling={"max": 1}), "autoscaling.min (2 where it is not written) is above"),
+        (
+            _with(gpu={"count": 3, "tensorParallel": 2, "pipelineParallel": 2}),
+            "write their product, or leave gpu.count out",
+        ),
+        (
+            _with(gpu={"count": 4, "tensorParallel": 2}),
+            "write their product, or leave gpu.count out",
+        ),
+        (_with(gpu={"count": 3, "pipelineParallel": 2}), "not a multiple of pipelineParallel"),
+        (_with(gpu={"minMemory": "20GB"}), "with a unit and 1Gi at least, as 20Gi"),
+        (_with(gpu={"minMemory": 20}), "with a unit and 1Gi at least, as 20Gi"),
+        (_with(gpu={"minMemory": "-20Gi"}), "with a unit and 1Gi at least, as 20Gi"),
+        (_with(gpu={"resource": "gpu"}), "as nvidia.com/gpu or amd.com/gpu"),
+        (
+            _with(gpu={"resource": "amd.com/gpu", "minMemory": "20Gi"}),
+            "for another resource write pod.nodeSelector instead",
+        ),
+        (_with(gpu={"products": ["A 100"]}), "not the value of a label"),
+        (
+            _with(disruption={"maxUnavailable": 1, "minAvailable": "50%"}),
+            "write maxUnavailable or minAvailable, not both",
+        ),
+        (_with(disruption={"maxUnavailable": "half"}), "or a share of them, as 25%"),
+        (_with(pod={"resources": {"requests": {"cpu": "two"}}}), "not a quantity: write a number"),
+        (_with(pod={"resources": {"requests": {"cpu": -2}}}), "not a quantity: write a number"),
+        (
+            _with(pod={"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}),
+            "lower the request or raise the limit",
+        ),
+        (
+            _with(pod={"resources": {"limits": {"nvidia.com/gpu": 1}}}),
+            "GPUs are asked for in gpu: write gpu.count",
+        ),
+        (
+            _with(pod={"labels": {"app.kubernetes.io/name": "mine"}}),
+            "the operator's own: choose other keys",
+        ),
+        (_with(pod={"tolerations": [{"value": "x"}]}), "operator Equal needs a key"),
+        (_with(engine={"type": "tgi"}), 'supported values: "vllm"'),
+        (_with(engine={"image": "not an image"}), "write REGISTRY/REPOSITORY:TAG"),
+        (
+            _with(engine={"env": [{"name": "HF_TOKEN", "value": "hf_x"}]}),
+            "name the Secret in model.credentialsSecret",
+        ),
+        (
+            _with(engine={"env": [{"name": "A", "valueFrom": {}}]}),
+            "write one of secretKeyRef, configMapKeyRef and fieldRef",
+        ),
+        (_with(engine={"env": [{"name": "1A", "value": ""}]}), "not the name of a variable"),
+        (_with(rollout={"strategy": "Yolo"}), 'supported values: "Surge"'),
+        (_with(observability={"logLevel": "loud"}), 'supported values: "debug", "info"'),
+        (_with(expose={"service": {"port": 70000}}), "should be less than or equal to 65535"),
+    ],
+)
+def test_refuses_with_what_to_write_instead(
+    cluster: Cluster, spec: Manifest, sentence: str
+) -> None:
+    assert sentence in _refusal(cluster, _resource(spec))
+
+
+@pytest.mark.parametrize("spelling", ["kebab-case", "snake_case"])
+@pytest.mark.parametrize("value", _ANY_TYPE, ids=lambda value: type(value).__name__)
+def test_refuses_each_flag_that_the_operator_sets_whatever_its_value(
+    cluster: Cluster, spelling: str, value: object
+) -> None:
+    flags = {
+        flag.replace("-", "_") if spelling == "snake_case" else flag: sentence
+        for flag, sentence in RESERVED_ARGS.items()
+    }
+    args = dict.fromkeys(flags, value)
+    refusal = _refusal(cluster, _resource(_with(engine={"args": args})))
+    lines = {line.partition(": ")[0]: line for line in refusal.splitlines()}
+    for flag, sentence in flags.items():
+        assert sentence in lines[f"* spec.engine.args.{flag}"]
+
+
+def test_keeps_every_other_flag_of_every_type(cluster: Cluster) -> None:
+    args = {f"flag-{number}": value for number, value in enumerate(_ANY_TYPE)}
+    kept = _apply(cluster, _resource(_with(engine={"args": args})), "--dry-run=server")
+    assert kept["spec"]["engine"]["args"] == args
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("a" * 53, "write at most 52 characters"),
+        ("1st", "starting with a letter"),
+        ("a.b", "write lower-case letters, digits and '-'"),
+    ],
+)
+def test_refuses_names_that_children_cannot_have(
+    cluster: Cluster, name: str, sentence: str
+) -> None:
+    assert sentence in _refusal(cluster, _resource(_with(), name))
+    _apply(cluster, _resource(_with(), "a" * 52), "--dry-run=server")
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (_with(modle={}), 'unknown field "spec.modle"'),
+        (_with(gpu={"memory": "20Gi"}), 'unknown field "spec.gpu.memory"'),
+        (_with(engine={"arguments": {}}), 'unknown field "spec.engine.arguments"'),
+    ],
+)
+def test_refuses_unknown_fields_as_kubectl_asks_by_default(
+    cluster: Cluster, spec: Manifest, field: str
+) -> None:
+    assert field in _refusal(cluster, _resource(spec))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("qwen", "other"), ("qwen", None), (None, "qwen")],
+    ids=["changed", "removed", "written later"],
+)
+def test_served_name_cannot_change(
+    cluster: Cluster, namespace: str, before: str | None, after: str | None
+) -> None:
+    def named(name: str | None) -> Manifest:
+        return _resource({"model": {**_MODEL, **({"servedName": name} if name else {})}})
+
+    _apply(cluster, named(before), "-n", namespace)
+    refusal = _refusal(cluster, named(after), "-n", namespace)
+    assert f"keep {before or 'x'}, or make another LLMService" in refusal
+    moved = named(before)
+    moved["spec"]["model"]["uri"] = "hf://Qwen/Qwen3-8B"
+    _apply(cluster, moved, "-n", namespace)
+
+
+def test_served_name_may_be_written_out_as_it_is(cluster: Cluster, namespace: str) -> None:
+    _apply(cluster, _resource(_with()), "-n", namespace)
+    _apply(cluster, _resource({"model": {**_MODEL, "servedName": "x"}}), "-n", namespace)
+
+
+def test_writes_defaults_out_but_none_that_another_field_excludes(cluster: Cluster) -> None:
+    spec = _apply(cluster, _resource(_with(gpu={})), "--dry-run=server")["spec"]
+    assert spec == {
+        "model": _MODEL,
+        "engine": {"type": "vllm"},
+        "gpu": {"resource": "nvidia.com/gpu", "pipelineParallel": 1},
+        "rollout": {"strategy": "Surge", "drainSeconds": 300},
+        "expose": {"service": {"type": "ClusterIP", "port": 80}},
+        "observability": {"logLevel": "info"},
+    }
+    scaled = _apply(cluster, _resource(_with(autoscaling={})), "--dry-run=server")["spec"]
+    assert scaled["autoscaling"] == {"min": 2, "max": 10}
+    assert "replicas" not in scaled
+
+
+def test_kubectl_scale_works_where_replicas_are_written(cluster: Cluster, namespace: str) -> None:
+    _apply(cluster, _resource(_with(replicas=1)), "-n", namespace)
+    cluster.kubectl("scale", "llm/x", "--replicas=3", "-n", namespace)
+    count = cluster.kubectl("get", "llm/x", "-n", namespace, "-o", "jsonpath={.spec.replicas}")
+    assert count == "3"
+
+
+def test_kubectl_scale_is_refused_where_autoscaling_owns_the_number(
+    cluster: Cluster, namespace: str
+) -> None:
+    _apply(cluster, _resource(_with(autoscaling={})), "-n", namespace)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cluster.kubectl("scale", "llm/x", "--replicas=3", "-n", namespace)
+    assert "write replicas or autoscaling, not both" in refused.value.stderr
+
+
+def test_status_is_a_subresource_with_columns(cluster: Cluster, namespace: str) -> None:
+    _apply(cluster, _resource(_with()), "-n", namespace)
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Serving",
+        "message": "1 of 1 replicas answers",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "observedGeneration": 1,
+    }
+    status = {
+        "observedGeneration": 1,
+        "conditions": [condition],
+        "replicas": 1,
+        "readyReplicas": 1,
+        "updatedReplicas": 1,
+        "selector": "app.kubernetes.io/instance=x",
+        "url": f"http://x.{namespace}.svc/v1",
+        "model": "x",
+        "placement": {"message": "1 of 1 node could hold a replica", "fittingNodes": 1},
+    }
+    patch = ("patch", "llm/x", "-n", namespace, "--subresource=status", "--type=merge", "-p")
+    written = json.loads(cluster.kubectl(*patch, json.dumps({"status": status}), "-o", "json"))
+    assert written["status"] == status
+    lines = cluster.kubectl("get", "llm", "-n", namespace, "-o", "wide").splitlines()
+    assert lines[0].split() == [
+        *("NAME", "READY", "UP", "REPLICAS", "MODEL", "URL", "AGE", "REASON", "MESSAGE")
+    ]
+    assert lines[1].split()[:6] == ["x", "True", "1", "1", "x", f"http://x.{namespace}.svc/v1"]
+    assert "1 of 1 replicas answers" in lines[1]
+
+
+def test_explain_reads_like_documentation(cluster: Cluster) -> None:
+    told = " ".join(cluster.kubectl("explain", "llmservice.spec.gpu.count").split())
+    assert "How many GPUs one replica takes. Default: tensorParallel times" in told
