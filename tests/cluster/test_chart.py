@@ -1,0 +1,96 @@
+"""The Helm chart against a real API server: all it renders is accepted, and no more than needed."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from devcluster import Cluster
+
+_ROOT = Path(__file__).parents[2]
+_CHART = _ROOT / "charts/llmservice-operator"
+
+Objects = list[dict[str, Any]]
+
+
+def _render(cluster: Cluster, namespace: str, *values: str) -> Objects:
+    sets = [f"--set={value}" for value in values]
+    text = cluster.helm("template", "llmservice-operator", str(_CHART), "-n", namespace, *sets)
+    return [found for found in yaml.safe_load_all(text) if found]
+
+
+def _of(objects: Objects, kind: str) -> Objects:
+    return [found for found in objects if found["kind"] == kind]
+
+
+@pytest.mark.parametrize("values", [(), ("namespaces={NS}", "checkSecrets=false", "replicas=2")])
+def test_the_api_server_accepts_all_of_it(
+    cluster: Cluster, namespace: str, values: tuple[str, ...]
+) -> None:
+    objects = _render(cluster, namespace, *(value.replace("NS", namespace) for value in values))
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    strict = ["--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"]
+
+    applied = cluster.kubectl("apply", *strict, "-f", "-", "-o", "name", input=text)
+
+    assert len(applied.splitlines()) == len(objects)
+
+
+def test_its_pod_meets_the_restricted_standard(cluster: Cluster, namespace: str) -> None:
+    (deployment,) = _of(_render(cluster, namespace), "Deployment")
+    spec = {**deployment["spec"]["template"]["spec"], "serviceAccountName": "default"}
+    metadata = {"name": "operator", "namespace": namespace}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+    cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
+
+    # the standard does stand: without a piece of it the same pod is refused
+    del spec["containers"][0]["securityContext"]["capabilities"]
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
+    assert "violates PodSecurity" in refusal.value.stderr
+
+
+def test_for_a_list_of_namespaces_nothing_is_granted_beyond_them(
+    cluster: Cluster, namespace: str
+) -> None:
+    objects = _render(cluster, namespace, "namespaces={a,b}")
+
+    assert not [found for found in objects if found["kind"].startswith("ClusterRole")]
+    granted = {found["metadata"]["namespace"] for found in _of(objects, "Role")}
+    assert granted == {"a", "b", namespace}
+
+
+def test_no_right_is_a_wildcard_and_secrets_are_never_listed(
+    cluster: Cluster, namespace: str
+) -> None:
+    objects = _render(cluster, namespace)
+    roles = _of(objects, "ClusterRole") + _of(objects, "Role")
+    rules = [rule for role in roles for rule in role["rules"]]
+
+    assert len(roles) == 2
+    for rule in rules:
+        assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+    (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
+    assert secrets["verbs"] == ["get"]
+
+
+def test_the_crd_is_the_repositorys_and_outlives_the_release(
+    cluster: Cluster, namespace: str
+) -> None:
+    (crd,) = _of(_render(cluster, namespace), "CustomResourceDefinition")
+    assert crd["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"
+    checked_in = yaml.safe_load((_ROOT / "crds/llmservice.io_llmservices.yaml").read_text())
+
+    assert crd["spec"] == checked_in["spec"]
+    assert not _of(_render(cluster, namespace, "crds.enabled=false"), "CustomResourceDefinition")
+
+
+@pytest.mark.parametrize("value", ["unknown=1", "logLevel=loud", "workers=0", "namespaces={A_B}"])
+def test_a_wrong_value_is_refused(cluster: Cluster, namespace: str, value: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        _render(cluster, namespace, value)
+
+    assert value.partition("=")[0] in refusal.value.stderr
