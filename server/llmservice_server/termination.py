@@ -26,7 +26,7 @@ def report(sentence: str, environment: Mapping[str, str] = os.environ) -> None:
     # The kubelet makes the file; where nobody asked for one by name, none is made.
     if _VARIABLE in environment or log.is_file():
         try:
-            log.write_bytes(line.encode()[:_BYTES])
+            log.write_text(line.encode()[:_BYTES].decode(errors="ignore"))
         except OSError as error:
             sys.stderr.write(f"{log}: cannot be written: {error.strerror}\n")
 

@@ -1,0 +1,113 @@
+"""The configuration file: what it promises to whoever writes one, the operator first."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llmservice_server.config import (
+    RESERVED_ARGS,
+    ConfigError,
+    DrainConfig,
+    EngineConfig,
+    ModelConfig,
+    ServerConfig,
+)
+
+_MODEL = "model: {uri: 'pvc://models/m', source: /models/m, servedName: chat}\n"
+
+_json = st.recursive(
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+_flags = st.from_regex(r"x[a-z0-9-]{0,20}", fullmatch=True)
+
+
+@given(
+    args=st.dictionaries(_flags, _json, max_size=4),
+    served_name=st.text(min_size=1),
+    revision=st.none() | st.text(),
+    seconds=st.integers(min_value=0, max_value=10**6),
+)
+def test_every_configuration_survives_its_own_yaml(
+    args: dict[str, object], served_name: str, revision: str | None, seconds: int
+) -> None:
+    config = ServerConfig(
+        model=ModelConfig(uri="hf://a/b", source="a/b", served_name=served_name, revision=revision),
+        engine=EngineConfig.model_validate({"args": args}),
+        drain=DrainConfig(grace_seconds=seconds),
+    )
+    assert ServerConfig.from_yaml(config.to_yaml()) == config
+
+
+def test_the_defaults_are_those_of_a_cluster() -> None:
+    config = ServerConfig.from_yaml(_MODEL)
+    assert (config.port, config.log_level) == (8000, "info")
+    assert (config.drain.grace_seconds, config.drain.timeout_seconds) == (10, 300)
+    assert (config.engine.tensor_parallel, config.engine.pipeline_parallel) == (1, 1)
+
+
+def test_the_same_configuration_is_the_same_text_however_it_was_written() -> None:
+    kebab = ServerConfig.from_yaml(_MODEL + "engine: {args: {max-model-len: 8, seed: 1}}")
+    snake = ServerConfig.from_yaml("engine: {args: {seed: 1, max_model_len: 8}}\n" + _MODEL)
+    assert kebab.to_yaml() == snake.to_yaml()
+
+
+@pytest.mark.parametrize("flag", RESERVED_ARGS)
+def test_a_flag_that_the_server_sets_is_refused_with_what_to_write(flag: str) -> None:
+    for spelled in (flag, flag.replace("-", "_"), f"{flag}.field"):
+        with pytest.raises(ConfigError) as refused:
+            ServerConfig.from_yaml(f"{_MODEL}engine: {{args: {{{spelled}: 1}}}}")
+        line = str(refused.value)
+        assert line.startswith(f"engine.args.{spelled}: the server sets {flag} itself; ")
+        assert line.endswith(RESERVED_ARGS[flag])
+
+
+def test_the_beginning_of_a_reserved_flag_is_refused_as_argparse_would_take_it() -> None:
+    with pytest.raises(ConfigError, match=r"engine\.args\.hos: short for host, which the server"):
+        ServerConfig.from_yaml(_MODEL + "engine: {args: {hos: 1.2.3.4}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ["not a mapping"]),
+        ("model: [", ["not YAML", "line 1"]),
+        ("port: 8000", ["model: is missing"]),
+        (_MODEL + "port: 70000", ["port: ", "65535", "70000"]),
+        (_MODEL + "port: '80'", ["port: ", "integer", "'80'"]),
+        (_MODEL + "logLevel: LOUD", ["logLevel: ", "'debug'", "'LOUD'"]),
+        (_MODEL + "drain: {graceSeconds: -1}", ["drain.graceSeconds: ", "0", "-1"]),
+        (_MODEL + "engine: {type: tgi}", ["engine.type: ", "'vllm'", "'tgi'"]),
+        (_MODEL + "engine: {tensorParallel: 0}", ["engine.tensorParallel: "]),
+        (_MODEL + "engine: {args: {--seed: 1}}", ["engine.args.--seed: ", "without leading dash"]),
+        (_MODEL + "engine: {args: {seed: }}", ["engine.args.seed: ", "no value"]),
+        (_MODEL + "engine: {args: {a-b: 1, a_b: 2}}", ["engine.args.a_b: ", "twice"]),
+        (_MODEL + "engine: {args: {seed: 2020-01-01}}", ["engine.args.seed: "]),
+        (_MODEL + "prot: 80", ["prot: unknown field"]),
+        (_MODEL + "port: x\nlogLevel: 1", ["port: ", "logLevel: "]),
+        ("model: {uri: '', source: /m, servedName: x}", ["model.uri: "]),
+    ],
+)
+def test_a_fault_is_one_line_that_names_the_field_and_the_value(
+    text: str, names: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ServerConfig.from_yaml(text)
+    line = str(refused.value)
+    assert "\n" not in line
+    for name in names:
+        assert name in line
+
+
+def test_importing_it_is_light() -> None:
+    code = (
+        "import sys, llmservice_server.config; print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    assert {"vllm", "fastapi", "starlette", "uvicorn", "torch"}.isdisjoint(loaded)
+    assert "pydantic" in loaded

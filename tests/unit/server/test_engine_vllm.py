@@ -1,0 +1,119 @@
+"""What becomes of a configuration on vLLM's side, as far as it can be told without vLLM."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llmservice_server.config import EngineConfig, ModelConfig, ServerConfig
+from llmservice_server.engines.failures import ModelMissingError
+from llmservice_server.engines.model_files import require_model
+from llmservice_server.engines.vllm import Plugin
+from llmservice_server.engines.vllm_argv import vllm_argv
+
+
+def _config(source: str = "/models/m", **args: Any) -> ServerConfig:
+    flags = {name.replace("_", "-"): value for name, value in args.items()}
+    return ServerConfig(
+        model=ModelConfig(uri="pvc://claim/m", source=source, served_name="chat"),
+        engine=EngineConfig(args=flags, tensor_parallel=2),
+    )
+
+
+def _argv(config: ServerConfig) -> list[str]:
+    return vllm_argv(config, host="::", middleware="a.B")
+
+
+@pytest.mark.parametrize(
+    ("args", "flags"),
+    [
+        ({"max_model_len": 1024}, ["--max-model-len=1024"]),
+        ({"enforce_eager": True}, ["--enforce-eager"]),
+        ({"enable_prefix_caching": False}, ["--no-enable-prefix-caching"]),
+        ({"chat_template": "-x --host=evil"}, ["--chat-template=-x --host=evil"]),
+        ({"allowed_origins": ["*"]}, ['--allowed-origins=["*"]']),
+        ({"ignore_patterns": ["a", "b"]}, ["--ignore-patterns", "a", "b"]),
+        ({"speculative_config": {"n": 1}}, ['--speculative-config={"n": 1}']),
+        ({"lora_modules": [{"name": "l"}]}, ["--lora-modules", '{"name": "l"}']),
+        ({"compilation_config.x": True}, ["--compilation-config.x=true"]),
+    ],
+)
+def test_each_kind_of_value_becomes_what_vllm_reads(args: dict[str, Any], flags: list[str]) -> None:
+    assert _argv(_config(**args))[: len(flags)] == flags
+
+
+def test_the_servers_own_flags_come_last_where_they_win() -> None:
+    argv = _argv(_config(seed=1))
+    assert argv[0] == "--seed=1"
+    for own in (
+        "--model=/models/m",
+        "--served-model-name=chat",
+        "--host=::",
+        "--port=8000",
+        "--tensor-parallel-size=2",
+        "--middleware=a.B",
+        "--disable-uvicorn-access-log",
+    ):
+        assert argv.index(own) > 0
+
+
+def test_the_plugin_is_registered_under_the_name_that_it_bears() -> None:
+    (plugin,) = entry_points(group="vllm.endpoint_plugins", name=Plugin.name)
+    assert plugin.load() is Plugin
+
+
+def _model(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names", [("config.json", "model.safetensors"), ("params.json", "consolidated.pt")]
+)
+def test_a_folder_with_configuration_and_weights_is_a_model(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    require_model(_config(str(_model(tmp_path, *names))))
+
+
+def test_a_hub_id_is_not_looked_for_on_disk() -> None:
+    require_model(_config("org/name"))
+
+
+def test_random_weights_need_no_files(tmp_path: Path) -> None:
+    require_model(_config(str(_model(tmp_path, "config.json")), load_format="dummy"))
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ((), "is empty"),
+        (("README.md",), "has no config.json; {} holds README.md"),
+        (("config.json", "tokenizer.json"), "has no weights; {} holds config.json, tokenizer.json"),
+    ],
+)
+def test_a_path_without_a_model_is_refused_with_what_is_there(
+    tmp_path: Path, names: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(ModelMissingError) as refused:
+        require_model(_config(str(_model(tmp_path, *names))))
+    line = str(refused.value)
+    assert line.startswith(f"no model at {tmp_path} (model.uri pvc://claim/m): ")
+    assert sentence.format(tmp_path) in line
+    assert "expected a folder with config.json and weights" in line
+
+
+def test_a_path_that_does_not_exist_names_what_its_nearest_folder_holds(tmp_path: Path) -> None:
+    _model(tmp_path, "qwen", "llama")
+    with pytest.raises(ModelMissingError, match=f"does not exist; {tmp_path} holds llama, qwen"):
+        require_model(_config(str(tmp_path / "missing" / "deeper")))
+
+
+def test_a_half_copied_model_is_refused_with_the_missing_file(tmp_path: Path) -> None:
+    _model(tmp_path, "config.json", "model-1.safetensors")
+    shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(shards))
+    with pytest.raises(ModelMissingError, match="lacks 1 of its 2 weight files, model-2"):
+        require_model(_config(str(tmp_path)))

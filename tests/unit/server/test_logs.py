@@ -1,0 +1,83 @@
+"""One JSON object a line, whoever logs, and the cause of an end noted across processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from llmservice_server.logs import FAULTS, first_fault
+
+_PROGRAM = """
+import logging, sys, warnings
+from pathlib import Path
+from llmservice_server import logs
+file = logs.configure("info", Path(sys.argv[1]))
+logging.getLogger("llmservice.x").info("said %s", "this", extra={"fields": {"request_id": "r"}})
+logging.getLogger("vllm.engine").warning("two\\nlines")
+logging.getLogger("uvicorn.error").debug("below the level")
+warnings.warn("old")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("vllm.engine").exception("did not start")
+try:
+    raise RuntimeError("something failed above")
+except RuntimeError:
+    logging.getLogger("vllm").exception("gave up")
+print(file)
+"""
+
+
+def _lines(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    *lines, file = done.stdout.splitlines()
+    return [json.loads(line) for line in lines], file
+
+
+def test_every_line_is_json_of_one_form(tmp_path: Path) -> None:
+    lines, _ = _lines(tmp_path)
+    said, two, warned, failed, _ = lines
+    assert said["time"].endswith("Z")
+    assert (said["level"], said["logger"]) == ("info", "llmservice.x")
+    assert (said["message"], said["request_id"]) == ("said this", "r")
+    assert two["message"] == "two\nlines"
+    assert warned["logger"] == "py.warnings"
+    assert failed["exception"].splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_the_first_error_of_any_process_is_the_cause(tmp_path: Path) -> None:
+    began = time.time()
+    _lines(tmp_path)
+    notes = tmp_path / FAULTS
+    assert first_fault(notes, since=began) == "ZeroDivisionError: division by zero"
+    assert first_fault(notes, since=began, but="Zero") == "RuntimeError: something failed above"
+    assert first_fault(notes, since=time.time() + 1) is None
+    assert first_fault(tmp_path / "none", since=0) is None
+
+
+def test_the_file_for_other_processes_configures_them_alike(tmp_path: Path) -> None:
+    _, file = _lines(tmp_path)
+    program = (
+        "import json, logging, logging.config, sys; "
+        "logging.config.dictConfig(json.load(open(sys.argv[1]))); "
+        "logging.getLogger('vllm.worker').info('here')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, file],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ,
+    )
+    assert json.loads(done.stdout)["message"] == "here"
