@@ -69,8 +69,9 @@ def _import(socket: Path, tag: str) -> str:
     )
     try:
         # where it ends early the pipe breaks; what it says stands in the error
-        with suppress(BrokenPipeError), cast("IO[bytes]", importer.stdin) as archive:
-            oci.write_archive(image, name, given, archive)
+        with suppress(BrokenPipeError):
+            oci.write_archive(image, name, given, cast("IO[bytes]", importer.stdin))
+        importer.stdin = None  # closed already, which communicate would stumble over
         said = importer.communicate(timeout=_IMPORT_SECONDS)[1]
     finally:
         importer.kill()
