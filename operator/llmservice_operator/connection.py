@@ -53,10 +53,10 @@ def connect() -> Connection:
     path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
     if not path.is_file():
         raise ConnectError(f"no service account and no kubeconfig at {path}: set KUBECONFIG")
-    return _from_kubeconfig(path)
+    return from_kubeconfig(path)
 
 
-def _from_kubeconfig(path: Path) -> Connection:
+def from_kubeconfig(path: Path) -> Connection:
     config: dict[str, Any] = yaml.safe_load(path.read_text())
 
     def named(kind: str, name: str) -> dict[str, Any]:

@@ -49,13 +49,12 @@ class Controller:
         if resource is None or resource.deleting:  # the rest is the garbage collector's
             self._forget(key)
             return
-        service, problems = self._read(resource)
+        service, desired, problems = self._read(resource)
         if service:
             problems = await self.prerequisites.missing(service)
-            if not problems:
-                desired = [stamped(manifest) for manifest in render(service, self.defaults)]
-                plan = rollout.step(desired, self._observe(resource))
-                problems = await self.writer.carry_out(plan, resource)
+        if service and not problems:
+            plan = rollout.step(desired, self._observe(resource))
+            problems = await self.writer.carry_out(plan, resource)
         wait = await self.reporter.report(resource, self._status(resource, service, problems))
         if problems:
             self.queue.retry(key)
@@ -64,11 +63,15 @@ class Controller:
         if wait:
             self.queue.add_after(key, wait)
 
-    def _read(self, resource: Resource) -> tuple[LLMService | None, list[Problem]]:
+    def _read(
+        self, resource: Resource
+    ) -> tuple[LLMService | None, list[Manifest], list[Problem]]:
         try:
-            return LLMService.parse(resource.manifest), []
+            service = LLMService.parse(resource.manifest)
+            desired = [stamped(manifest) for manifest in render(service, self.defaults)]
         except InvalidSpec as fault:
-            return None, [Problem(Reason.INVALID_SPEC, str(fault), stalled=True)]
+            return None, [], [Problem(Reason.INVALID_SPEC, str(fault), stalled=True)]
+        return service, desired, []
 
     def _observe(self, resource: Resource) -> Observed:
         children, pods = self.store.owned_by(resource.uid), self.store.pods(resource.key)

@@ -1,17 +1,25 @@
 """A real API server with fake nodes for the tests of this folder, and a namespace for each of them.
 
-The cluster is called "test", or as TEST_CLUSTER says; one that was up before stays up.
+The cluster is called "test", or as TEST_CLUSTER says; one that was up before stays up. The operator
+runs as a process beside it, as the chart's service account: what the chart does not grant fails.
 """
 
+import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from devcluster import Cluster
 
+from tests.cluster.kube import Kube
+from tests.cluster.operator_process import Operator
+
 _ROOT = Path(__file__).parents[2]
+_SYSTEM = "llmservice-system"
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +40,71 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace that admits nothing below the restricted pod security standard."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
-    cluster.kubectl(
-        "label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"
-    )
+    cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def kube(cluster: Cluster, namespace: str) -> Kube:
+    """The test's namespace, as the administrator."""
+    return Kube(cluster.kubeconfig, namespace)
+
+
+@pytest.fixture(scope="session")
+def nodes(cluster: Cluster) -> None:
+    """A node without GPUs and one with eight that have 80 GB each."""
+    plain = {"cpu": "64", "memory": "512Gi", "pods": "500"}
+    cluster.apply_fake_node("plain", {}, plain)
+    gpus = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.memory": "81559"}
+    cluster.apply_fake_node("gpus", gpus, {**plain, "nvidia.com/gpu": "8"})
+
+
+@pytest.fixture(scope="session")
+def identity(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a kubeconfig of a service account with the rights that the chart grants, with values."""
+
+    def made(system: str, *values: str) -> Path:
+        sets = [f"--set={value}" for value in ("crds.enabled=false", *values)]
+        chart = str(_ROOT / "charts/llmservice-operator")
+        text = cluster.helm("template", "llmservice-operator", chart, "-n", system, *sets)
+        rendered = [found for found in yaml.safe_load_all(text) if found]
+        account = [found for found in rendered if found["kind"] != "Deployment"]
+        space: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace"}
+        items = [space | {"metadata": {"name": system}}, *account]
+        bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=bundle)
+        token = cluster.kubectl(
+            "create", "token", "llmservice-operator", "-n", system, "--duration=24h"
+        )
+        config = yaml.safe_load(cluster.kubeconfig.read_text())
+        config["users"] = [
+            {"name": user["name"], "user": {"token": token}} for user in config["users"]
+        ]
+        path = tmp_path_factory.mktemp("identity") / "kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def shared_operator(
+    identity: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    """For all tests; use `operator`."""
+    log = tmp_path_factory.mktemp("operator") / "log"
+    running = Operator(identity(_SYSTEM), _SYSTEM, log)
+    running.start()
+    yield running
+    if running.process and running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture
+def operator(shared_operator: Operator, nodes: None) -> Iterator[Operator]:
+    """The operator, leading; a test may end it, the next one finds it running again."""
+    yield shared_operator
+    if shared_operator.process is None or shared_operator.process.poll() is not None:
+        shared_operator.start()

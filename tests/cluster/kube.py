@@ -1,0 +1,142 @@
+"""The API server as the tests of this folder talk to it: as the administrator, one small request
+at a time (kubectl would take most of a test's time to start)."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from llmservice_operator.connection import from_kubeconfig
+
+Manifest = dict[str, Any]
+T = TypeVar("T")
+
+_PLURALS = {
+    "LLMService": "apis/llmservice.io/v1alpha1/{}llmservices",
+    "Deployment": "apis/apps/v1/{}deployments",
+    "ReplicaSet": "apis/apps/v1/{}replicasets",
+    "Service": "api/v1/{}services",
+    "ConfigMap": "api/v1/{}configmaps",
+    "ServiceAccount": "api/v1/{}serviceaccounts",
+    "Secret": "api/v1/{}secrets",
+    "PersistentVolumeClaim": "api/v1/{}persistentvolumeclaims",
+    "Pod": "api/v1/{}pods",
+    "Node": "api/v1/{}nodes",
+    "Namespace": "api/v1/{}namespaces",
+    "PodDisruptionBudget": "apis/policy/v1/{}poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "apis/autoscaling/v2/{}horizontalpodautoscalers",
+    "Event": "apis/events.k8s.io/v1/{}events",
+    "Lease": "apis/coordination.k8s.io/v1/{}leases",
+}
+CHILDREN = (
+    "ServiceAccount",
+    "ConfigMap",
+    "Service",
+    "Deployment",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+)
+
+
+class Refused(Exception):
+    """The API server answered with an error; its sentence is the text."""
+
+
+class Kube:
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        """namespace: of every object that names none."""
+        self._connection = from_kubeconfig(kubeconfig)
+        self._address = urlsplit(self._connection.server).netloc
+        self.namespace = namespace
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        status, answer = self._request("GET", self._path(kind, name))
+        return None if status == 404 else _checked(status, answer)
+
+    def there(self, kind: str, name: str) -> Manifest:
+        found = self.get(kind, name)
+        assert found is not None, f"there is no {kind} {name}"
+        return found
+
+    def list(self, kind: str, selector: str = "") -> list[Manifest]:
+        path = self._path(kind) + (f"?labelSelector={quote(selector)}" if selector else "")
+        return _checked(*self._request("GET", path))["items"]
+
+    def create(self, obj: Manifest) -> Manifest:
+        obj["metadata"].setdefault("namespace", self.namespace)
+        return _checked(*self._request("POST", self._path(obj["kind"]), obj))
+
+    def merge(
+        self, kind: str, name: str, patch: Manifest, subresource: str = "", manager: str = "test"
+    ) -> Manifest:
+        path = f"{self._path(kind, name, subresource)}?fieldManager={manager}"
+        return _checked(*self._request("PATCH", path, patch, "application/merge-patch+json"))
+
+    def strategic(self, kind: str, name: str, patch: Manifest) -> Manifest:
+        path = self._path(kind, name)
+        content = "application/strategic-merge-patch+json"
+        return _checked(*self._request("PATCH", path, patch, content))
+
+    def delete(self, kind: str, name: str) -> None:
+        _checked(*self._request("DELETE", self._path(kind, name)))
+
+    def children(self, owner: str) -> dict[str, Manifest]:
+        """The objects that belong to the LLMService of that name, as "Kind name"."""
+        return {
+            f"{kind} {obj['metadata']['name']}": obj
+            for kind in CHILDREN
+            for obj in self.list(kind)
+            for reference in obj["metadata"].get("ownerReferences", ())
+            if reference["kind"] == "LLMService" and reference["name"] == owner
+        }
+
+    def _path(self, kind: str, name: str = "", subresource: str = "") -> str:
+        scope = "" if kind in ("Node", "Namespace") else f"namespaces/{self.namespace}/"
+        tail = "/".join(part for part in (name, subresource) if part)
+        return "/" + _PLURALS[kind].format(scope) + (f"/{tail}" if tail else "")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None = None,
+        content: str = "application/json",
+    ) -> tuple[int, Manifest]:
+        connection = http.client.HTTPSConnection(
+            self._address, context=self._connection.tls, timeout=30
+        )
+        headers = {**self._connection.headers(), "Content-Type": content}
+        data = None if body is None else json.dumps(body)
+        try:
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+
+def _checked(status: int, answer: Manifest) -> Manifest:
+    if status >= 400:
+        raise Refused(answer.get("message", str(answer)))
+    return answer
+
+
+def eventually(what: str, look: Callable[[], T | None], seconds: float = 20) -> T:
+    """The first result of look() that is neither None nor False; AssertionError after seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.05)
+
+
+def condition(service: Manifest | None, kind: str) -> Manifest:
+    """The condition of that type; {} where there is none."""
+    listed = ((service or {}).get("status") or {}).get("conditions", ())
+    return next((c for c in listed if c["type"] == kind), {})

@@ -1,0 +1,75 @@
+"""The operator as a process of its own, with the rights of the chart's service account and no more."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Operator:
+    """name: who holds the Lease, as a pod's name would be. More flags may be given."""
+
+    kubeconfig: Path
+    lease_namespace: str
+    log: Path
+    name: str = "operator-0"
+    flags: tuple[str, ...] = ()
+    port: int = field(default_factory=lambda: _free_port())
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self, *, leads: bool = True) -> None:
+        """Returns once it is ready, and (where it is to lead) leads."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "llmservice_operator", "run"]
+                + ["--server-image=llmservice/server:test", f"--http-port={self.port}"]
+                + [f"--lease-namespace={self.lease_namespace}", *self.flags],
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.name},
+                stderr=log,
+            )
+        self.wait(lambda: self._answer("/readyz") is not None, "ready")
+        if leads:
+            self.wait(self.leads, "leading")
+
+    def wait(self, done: "object", what: str, seconds: float = 45) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():  # type: ignore[operator]
+            ended = self.process is None or self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"the operator is not {what}:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    def leads(self) -> bool:
+        return self.metric('leader_election_master_status{name="llmservice-operator"}') == 1
+
+    def metric(self, sample: str) -> float:
+        for line in (self._answer("/metrics") or "").splitlines():
+            if line.startswith(f"{sample} "):
+                return float(line.split()[-1])
+        return 0.0
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Returns the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+    def _answer(self, path: str) -> str | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as found:
+                return found.read().decode()
+        except (urllib.error.URLError, OSError):
+            return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

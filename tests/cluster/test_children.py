@@ -1,0 +1,130 @@
+"""What becomes of an LLMService: its children, its status, and nothing once it is deleted."""
+
+import time
+
+import pytest
+
+from tests.cluster import services
+from tests.cluster.kube import Kube, condition, eventually
+from tests.cluster.operator_process import Operator
+
+_KINDS = {"ServiceAccount", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget"}
+
+
+def test_a_minimal_resource_becomes_ready_with_all_its_children(
+    operator: Operator, kube: Kube
+) -> None:
+    created = kube.create(services.minimal("qwen"))
+    services.wait_ready(kube, "qwen")
+
+    children = kube.children("qwen")
+    assert {child.split()[0] for child in children} == _KINDS
+    for child in children.values():
+        (owner,) = child["metadata"]["ownerReferences"]
+        assert owner["uid"] == created["metadata"]["uid"]
+        assert owner["controller"] is True
+    status = kube.there("LLMService", "qwen")["status"]
+    assert status["observedGeneration"] == 1
+    assert status["url"] == f"http://qwen.{kube.namespace}.svc/v1"
+    assert status["model"] == "qwen"
+    assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (1, 1, 1)
+
+
+def test_every_child_is_there_half_a_second_after_apply(operator: Operator, kube: Kube) -> None:
+    waits: list[float] = []
+    for attempt in range(3):  # the machine's own hiccups are not the operator's
+        began = time.monotonic()
+        kube.create(services.minimal(f"quick-{attempt}"))
+        eventually(
+            "PodDisruptionBudget, the last child",
+            lambda name=f"quick-{attempt}": kube.get("PodDisruptionBudget", name),
+        )
+        waits.append(time.monotonic() - began)
+    assert min(waits) < 0.5, waits
+
+
+def test_ready_follows_the_pod_within_two_seconds(operator: Operator, kube: Kube) -> None:
+    waits: list[float] = []
+    for attempt in range(2):
+        name = f"loads-{attempt}"
+        kube.create(services.minimal(name, ready_after="2s"))
+        services.wait_not_ready(kube, name)
+
+        def pod_ready(name: str = name) -> bool:
+            pods = kube.list("Pod", f"app.kubernetes.io/instance={name}")
+            return any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for pod in pods
+                for c in pod["status"].get("conditions", ())
+            )
+
+        eventually("the pod is ready", pod_ready)
+        began = time.monotonic()
+        services.wait_ready(kube, name)
+        waits.append(time.monotonic() - began)
+    assert min(waits) < 2, waits
+
+
+def test_a_pod_that_is_not_ready_yet_shows_as_progress(operator: Operator, kube: Kube) -> None:
+    kube.create(services.minimal("slow", ready_after="1h"))
+
+    services.wait_condition(kube, "slow", "Ready", "False", "Starting")
+    service = kube.there("LLMService", "slow")
+    assert condition(service, "Progressing")["status"] == "True"
+    assert condition(service, "Reconciling")["status"] == "True"
+    assert condition(service, "Degraded")["status"] == "False"
+    assert not condition(service, "Stalled")
+    assert condition(service, "Ready")["message"] == "0 of 1 pod answer yet"
+
+
+def test_deleting_the_resource_removes_all_of_it(operator: Operator, kube: Kube) -> None:
+    kube.create(services.autoscaled("gone"))
+    services.wait_ready(kube, "gone")
+    assert len(kube.children("gone")) == 6
+
+    kube.delete("LLMService", "gone")
+
+    eventually("no children", lambda: not kube.children("gone"), seconds=30)
+    eventually("no pods", lambda: not kube.list("Pod"), seconds=30)
+
+
+def test_a_resource_recreated_at_once_gets_children_of_its_own(
+    operator: Operator, kube: Kube
+) -> None:
+    kube.create(services.minimal("again"))
+    services.wait_ready(kube, "again")
+    kube.delete("LLMService", "again")
+    uid = kube.create(services.minimal("again"))["metadata"]["uid"]
+
+    def all_ours() -> bool:
+        children = kube.children("again")
+        owners = {c["metadata"]["ownerReferences"][0]["uid"] for c in children.values()}
+        return {child.split()[0] for child in children} == _KINDS and owners == {uid}
+
+    eventually("children of the new resource only", all_ours, seconds=30)
+    services.wait_ready(kube, "again")
+
+
+@pytest.mark.parametrize("change", ["engine arguments", "image"])
+def test_a_change_rolls_out_and_old_configuration_goes_last(
+    operator: Operator, kube: Kube, change: str
+) -> None:
+    kube.create(services.minimal("roll"))
+    services.wait_ready(kube, "roll")
+    (old,) = [c for c in kube.children("roll") if c.startswith("ConfigMap")]
+    engine = {"args": {"max-model-len": 2048}} if change != "image" else {"image": "mine:2"}
+
+    kube.merge("LLMService", "roll", {"spec": {"engine": engine}})
+
+    def settled() -> bool:
+        children = kube.children("roll")
+        maps = {c.split()[1] for c in children if c.startswith("ConfigMap")}
+        pods = [p for p in kube.list("Pod") if "deletionTimestamp" not in p["metadata"]]
+        used = {
+            v["configMap"]["name"] for p in pods for v in p["spec"]["volumes"] if "configMap" in v
+        }
+        assert used <= maps, "a pod's ConfigMap was removed under it"
+        return len(maps) == 1 and (change == "image" or old.split()[1] not in maps)
+
+    eventually("one ConfigMap, the newest", settled, seconds=40)
+    services.wait_condition(kube, "roll", "Progressing", "False", "UpToDate")
