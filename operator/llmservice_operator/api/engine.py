@@ -109,7 +109,7 @@ class Engine(Part):
     """What runs the model."""
 
     type: Literal["vllm"] = "vllm"
-    """The engine."""
+    """The engine; vllm is the one that there is."""
 
     image: (
         Annotated[str, text(_IMAGE, _IMAGE_SENTENCE, 512), matching(_IMAGE, _IMAGE_SENTENCE)] | None

@@ -15,7 +15,7 @@ class ServiceExposure(Part):
     """From where it is reached: the cluster, the nodes' addresses, or a load balancer."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 80
-    """Its port."""
+    """The port that clients in the cluster use."""
 
     annotations: Annotations | None = None
     """Annotations of the Service, as load balancers want them."""

@@ -18,7 +18,7 @@ class ScalingPolicy(Part):
     value: Annotated[int, Field(ge=1)]
     """By how much the number may change within the period."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
-    """The period."""
+    """The period that value is counted over."""
 
 
 class ScalingRules(Part):

@@ -52,7 +52,9 @@ def demand(service: LLMService) -> Demand:
         tolerations += [
             {"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)
         ]
-    tolerations += [t.model_dump(by_alias=True, exclude_none=True) for t in pod.tolerations]
+    tolerations += [
+        t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in pod.tolerations
+    ]
     return Demand(
         requests=requests,
         limits=limits,

@@ -66,7 +66,8 @@ def _gpu_lacks(node: NodeFacts, gpu: Gpu) -> Iterator[Lack]:
         yield Lack("lack", f"{gpu.devices} {gpu.resource}", has, str(has))
     product = node.labels.get(labels.product(gpu.resource))
     if gpu.products and product not in gpu.products:
-        yield Lack("have", product or f"no label {labels.product(gpu.resource)}")
+        has_instead = f"{product} as GPU" if product else f"no label {labels.product(gpu.resource)}"
+        yield Lack("have", has_instead)
     if gpu.min_mebibytes is not None:
         yield from _memory_lacks(node.labels, gpu, gpu.min_mebibytes)
 

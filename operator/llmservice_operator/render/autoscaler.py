@@ -29,7 +29,9 @@ def autoscaler(service: LLMService) -> list[Manifest]:
     if scaling is None:
         return []
     behavior: Manifest = (
-        scaling.behavior.model_dump(by_alias=True, exclude_none=True) if scaling.behavior else {}
+        scaling.behavior.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if scaling.behavior
+        else {}
     )
     metrics = [_utilization("cpu", scaling.cpu or _CPU_PERCENT)]
     if scaling.memory:

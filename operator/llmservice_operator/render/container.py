@@ -56,7 +56,7 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
 def _environment(service: LLMService) -> list[Manifest]:
     """Our variables, then the user's, which replace ours of the same name: names are unique."""
     user = [
-        variable.model_dump(by_alias=True, exclude_none=True)
+        variable.model_dump(mode="json", by_alias=True, exclude_none=True)
         for variable in service.spec.engine.env
     ]
     taken = {variable["name"] for variable in user}

@@ -86,7 +86,7 @@ def _spread(service: LLMService) -> list[Manifest]:
             }
         ]
     else:
-        constraints = [constraint.model_dump(by_alias=True) for constraint in written]
+        constraints = [constraint.model_dump(mode="json", by_alias=True) for constraint in written]
     return [
         {
             **constraint,

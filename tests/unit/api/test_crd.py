@@ -1,0 +1,53 @@
+"""The CRD is made of the types, checked in, and documents itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from llmservice_operator.api.crd import crd
+from llmservice_server.config import RESERVED_ARGS
+
+_CHECKED_IN = Path(__file__).parents[3] / "crds" / "llmservice.io_llmservices.yaml"
+
+
+def _schema() -> dict[str, Any]:
+    return crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def _fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, child in schema.get("properties", {}).items():
+        yield f"{path}.{name}", child
+        yield from _fields(child, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _fields(schema[key], f"{path}[]")
+
+
+def test_the_checked_in_file_is_current() -> None:
+    stale = "run: make generate"
+    assert yaml.safe_load(_CHECKED_IN.read_text()) == crd(), stale
+
+
+def test_every_field_is_documented() -> None:
+    fields = dict(_fields(_schema()))
+    reserved = {f".spec.engine.args.{flag}" for flag in RESERVED_ARGS}
+    reserved |= {name.replace("-", "_") for name in reserved}
+    bare = {name for name, schema in fields.items() if "description" not in schema}
+    assert bare == reserved | {".metadata"}
+
+
+def test_every_string_and_list_is_bounded_so_that_rules_stay_cheap() -> None:
+    unbounded = [
+        name
+        for name, schema in _fields(_schema()["properties"]["spec"])
+        if (schema.get("type") == "string" and not {"maxLength", "enum"} & schema.keys())
+        or (schema.get("type") == "array" and "maxItems" not in schema)
+    ]
+    assert not unbounded
+
+
+def test_replicas_and_autoscaling_exclude_each_other_so_neither_has_a_default() -> None:
+    spec = _schema()["properties"]["spec"]["properties"]
+    assert "default" not in spec["replicas"]
+    assert "default" not in spec["autoscaling"]

@@ -1,0 +1,256 @@
+"""A resource's children: what each promises, and what holds for every resource."""
+
+import copy
+from typing import Any
+
+import pytest
+from llmservice_operator.api import InvalidSpec, LLMService, Manifest
+from llmservice_operator.render import RenderDefaults, render
+from llmservice_server.config import ServerConfig
+
+_DEFAULTS = RenderDefaults(server_image="llmservice/server:1")
+
+
+def _render(**spec: Any) -> dict[str, Manifest]:
+    fields = {"model": {"uri": "hf://Qwen/Qwen2.5-7B-Instruct"}, **spec}
+    meta = {"name": "qwen", "namespace": "ml", "uid": "u-1"}
+    children = render(LLMService.parse({"metadata": meta, "spec": fields}), _DEFAULTS)
+    return {child["kind"]: child for child in children}
+
+
+def _pod(**spec: Any) -> Manifest:
+    return _render(**spec)["Deployment"]["spec"]["template"]
+
+
+def _container(**spec: Any) -> Manifest:
+    return _pod(**spec)["spec"]["containers"][0]
+
+
+def _config(**spec: Any) -> ServerConfig:
+    return ServerConfig.from_yaml(_render(**spec)["ConfigMap"]["data"]["config.yaml"])
+
+
+def test_children_of_the_least_resource() -> None:
+    kinds = ["ServiceAccount", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget"]
+    assert list(_render()) == kinds
+
+
+def test_every_child_belongs_to_the_resource_and_says_so() -> None:
+    for child in _render(autoscaling={}).values():
+        (owner,) = child["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"], owner["controller"]) == ("LLMService", "u-1", True)
+        assert child["metadata"]["namespace"] == "ml"
+        assert child["metadata"]["labels"]["app.kubernetes.io/instance"] == "qwen"
+
+
+def test_a_change_never_leaves_fewer_replicas_than_asked_for() -> None:
+    spec = _render()["Deployment"]["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert spec["minReadySeconds"] == 10
+
+
+def test_replicas_are_one_or_as_written_or_left_to_the_autoscaler() -> None:
+    assert _render()["Deployment"]["spec"]["replicas"] == 1
+    assert _render(replicas=3)["Deployment"]["spec"]["replicas"] == 3
+    assert "replicas" not in _render(autoscaling={})["Deployment"]["spec"]
+
+
+def test_autoscaling_goes_up_fast_and_down_slowly_by_default() -> None:
+    scaler = _render(autoscaling={})["HorizontalPodAutoscaler"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 10)
+    (metric,) = scaler["metrics"]
+    assert metric["resource"]["name"] == "cpu"
+    assert metric["resource"]["target"]["averageUtilization"] == 70
+    assert scaler["behavior"]["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+    assert scaler["scaleTargetRef"]["name"] == "qwen"
+
+
+def test_autoscaling_as_written() -> None:
+    down = {"policies": [{"type": "Percent", "value": 10, "periodSeconds": 30}]}
+    written = {"min": 1, "max": 4, "cpu": 50, "memory": 80, "behavior": {"scaleDown": down}}
+    scaler = _render(autoscaling=written)["HorizontalPodAutoscaler"]["spec"]
+    targets = {m["resource"]["name"]: m["resource"]["target"] for m in scaler["metrics"]}
+    assert {name: t["averageUtilization"] for name, t in targets.items()} == {
+        "cpu": 50,
+        "memory": 80,
+    }
+    assert scaler["behavior"]["scaleDown"] == down
+    assert scaler["behavior"]["scaleUp"]["selectPolicy"] == "Max"
+
+
+def test_one_replica_may_be_missing_and_a_broken_one_never_blocks_a_drain() -> None:
+    budget = _render()["PodDisruptionBudget"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert (
+        _render(disruption={"maxUnavailable": 0})["PodDisruptionBudget"]["spec"]["maxUnavailable"]
+        == 0
+    )
+    written = _render(disruption={"minAvailable": "50%"})["PodDisruptionBudget"]["spec"]
+    assert written["minAvailable"] == "50%"
+    assert "maxUnavailable" not in written
+
+
+@pytest.mark.parametrize(
+    ("uri", "startup", "deadline"),
+    [
+        ("pvc://models/smollm2-135m", 600, 1200),
+        ("hf://a/b-10B", 600, 1200),
+        ("hf://a/b-32B", 1800, 2400),
+        ("hf://a/b-70B", 1800, 2400),
+        ("hf://a/b-405B", 3600, 4200),
+        ("hf://a/b", 1800, 2400),
+    ],
+)
+def test_time_to_start_follows_the_size_of_the_model(uri: str, startup: int, deadline: int) -> None:
+    spec = _render(model={"uri": uri})["Deployment"]["spec"]
+    probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
+    assert probe["failureThreshold"] * probe["periodSeconds"] == startup
+    assert spec["progressDeadlineSeconds"] == deadline
+
+
+def test_a_written_deadline_wins() -> None:
+    rollout = {"progressDeadlineSeconds": 90}
+    assert _render(rollout=rollout)["Deployment"]["spec"]["progressDeadlineSeconds"] == 90
+
+
+def test_a_pod_may_finish_its_requests_before_it_is_killed() -> None:
+    drain = _config(rollout={"drainSeconds": 60}).drain
+    grace = _pod(rollout={"drainSeconds": 60})["spec"]["terminationGracePeriodSeconds"]
+    assert drain.timeout_seconds == 60
+    assert grace == drain.grace_seconds + drain.timeout_seconds + 15
+
+
+def test_the_configuration_says_what_the_resource_says() -> None:
+    config = _config(
+        model={"uri": "pvc://models/llama", "servedName": "llama"},
+        engine={"args": {"max_model_len": 1024, "dtype": "float32"}},
+        gpu={"count": 8, "pipelineParallel": 2},
+        observability={"logLevel": "debug"},
+    )
+    assert config.model.source == "/models/llama"
+    assert config.model.served_name == "llama"
+    assert (config.engine.tensor_parallel, config.engine.pipeline_parallel) == (4, 2)
+    assert config.engine.args == {"max-model-len": 1024, "dtype": "float32"}
+    assert config.log_level == "debug"
+
+
+def test_another_configuration_is_another_config_map_and_so_a_rollout() -> None:
+    before, after = _render(), _render(engine={"args": {"max-model-len": 1024}})
+    assert before["ConfigMap"]["immutable"]
+    assert before["ConfigMap"]["metadata"]["name"] != after["ConfigMap"]["metadata"]["name"]
+    for children in (before, after):
+        volumes = children["Deployment"]["spec"]["template"]["spec"]["volumes"]
+        mounted = next(v["configMap"]["name"] for v in volumes if v["name"] == "config")
+        assert mounted == children["ConfigMap"]["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"replicas": 3},
+        {"disruption": {"maxUnavailable": 2}},
+        {"expose": {"service": {"port": 8080}}},
+        {"autoscaling": {"min": 3}},
+        {"rollout": {"progressDeadlineSeconds": 900}},
+    ],
+)
+def test_what_no_pod_sees_restarts_no_pod(change: dict[str, Any]) -> None:
+    assert _pod(**change) == _pod()
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ({"served-model": "x"}, "write model.servedName"),
+        ({"max-model-len": 1, "max_model_len": 2}, "is given twice"),
+        ({"--dtype": "x"}, "write it without leading dashes"),
+    ],
+)
+def test_what_the_schema_cannot_see_is_refused_with_a_sentence(
+    args: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        _render(engine={"args": args})
+    assert sentence in str(refused.value)
+    assert str(refused.value).startswith("spec.engine.args.")
+
+
+def test_a_claim_is_mounted_read_only_and_nothing_is_fetched() -> None:
+    model = {"uri": "pvc://models/llama"}
+    volume = next(v for v in _pod(model=model)["spec"]["volumes"] if v["name"] == "model")
+    assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    container = _container(model=model)
+    mount = next(m for m in container["volumeMounts"] if m["name"] == "model")
+    assert mount == {"name": "model", "mountPath": "/models", "readOnly": True}
+    assert {"name": "HF_HUB_OFFLINE", "value": "1"} in container["env"]
+
+
+def test_a_token_comes_from_its_secret_only() -> None:
+    model = {"uri": "hf://a/b", "credentialsSecret": "hub"}
+    token = next(e for e in _container(model=model)["env"] if e["name"] == "HF_TOKEN")
+    assert token["valueFrom"] == {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN"}}
+
+
+def test_a_users_variable_replaces_ours_because_names_are_unique() -> None:
+    env = _container(engine={"env": [{"name": "HF_HOME", "value": "/tmp/hf"}]})["env"]
+    assert [e for e in env if e["name"] == "HF_HOME"] == [{"name": "HF_HOME", "value": "/tmp/hf"}]
+
+
+def test_shared_memory_grows_with_the_gpus() -> None:
+    def size(**spec: Any) -> str:
+        shm = next(v for v in _pod(**spec)["spec"]["volumes"] if v["name"] == "shm")
+        assert shm["emptyDir"]["medium"] == "Memory"
+        return shm["emptyDir"]["sizeLimit"]
+
+    assert (size(), size(gpu={"tensorParallel": 8})) == ("2Gi", "16Gi")
+
+
+def test_pods_ask_for_what_was_written() -> None:
+    pod = {
+        "nodeSelector": {"pool": "llm"},
+        "tolerations": [{"key": "dedicated", "value": "llm", "effect": "NoSchedule"}],
+        "topologySpread": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}],
+        "priorityClassName": "high",
+        "runtimeClassName": "nvidia",
+        "imagePullSecrets": [{"name": "registry"}],
+        "labels": {"team": "search"},
+        "annotations": {"note": "x"},
+    }
+    template = _pod(pod=pod)
+    spec = template["spec"]
+    assert spec["nodeSelector"] == {"pool": "llm"}
+    assert spec["tolerations"] == [
+        {"key": "dedicated", "operator": "Equal", "value": "llm", "effect": "NoSchedule"}
+    ]
+    (spread,) = spec["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["maxSkew"]) == ("rack", 1)
+    assert (spec["priorityClassName"], spec["runtimeClassName"]) == ("high", "nvidia")
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert template["metadata"]["labels"]["team"] == "search"
+    assert template["metadata"]["annotations"]["note"] == "x"
+
+
+def test_the_image_is_the_installed_one_unless_another_is_named() -> None:
+    assert _container()["image"] == _DEFAULTS.server_image
+    assert _container(engine={"image": "r/i:2"})["image"] == "r/i:2"
+
+
+def test_the_service_leads_to_the_pods_and_nothing_versioned_selects_them() -> None:
+    children = _render(expose={"service": {"type": "LoadBalancer", "port": 8080}})
+    service, deployment = children["Service"], children["Deployment"]
+    assert service["spec"]["type"] == "LoadBalancer"
+    assert [p["port"] for p in service["spec"]["ports"]] == [8080]
+    selector = service["spec"]["selector"]
+    assert selector == deployment["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    changed = _render(model={"uri": "hf://other/model"}, engine={"image": "r/i:2"})
+    assert changed["Service"]["spec"]["selector"] == selector
+
+
+def test_the_argument_is_left_as_it_was() -> None:
+    args = {"limit-mm-per-prompt": {"image": 2}, "enable-prefix-caching": True}
+    kept = copy.deepcopy(args)
+    _render(engine={"args": args})
+    assert args == kept
