@@ -33,6 +33,8 @@ def prepare() -> Path:
             shutil.rmtree(fresh, ignore_errors=True)
             builder.files(Build(_SOURCE, _SOURCE / "Dockerfile", args=args), NAME, fresh)
         (fresh / _STAMP).write_text(source)
+        for path in (place.parent, fresh, *fresh.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # pods read it as another user
         shutil.rmtree(place, ignore_errors=True)
         fresh.rename(place)
     return place
