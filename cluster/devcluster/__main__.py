@@ -54,9 +54,11 @@ def _run(arguments: argparse.Namespace) -> None:
             cluster.down()
             print(f"cluster {cluster.name} is gone")
         case "env":
+            cluster.require()
             for variable, value in cluster.env().items():
                 print(f"export {variable}={shlex.quote(value)}")
         case "kubeconfig":
+            cluster.require()
             print(cluster.kubeconfig)
         case _:
             raise ValueError(arguments.command)

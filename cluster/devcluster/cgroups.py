@@ -3,6 +3,7 @@
 Promises: touches only groups named devcluster-<id>. Works with version 1, version 2 and both.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from devcluster.waiting import wait_until
@@ -16,6 +17,11 @@ def name(identity: str) -> str:
 def create(identity: str) -> None:
     """Make the group in every hierarchy; the kubelet refuses to start without."""
     for root in _hierarchies():
+        available = root / "cgroup.controllers"
+        for controller in available.read_text().split() if available.exists() else []:
+            # version 2 only: a group has what its parent hands down; some cannot be
+            with suppress(OSError):
+                (root / "cgroup.subtree_control").write_text(f"+{controller}")
         (root / name(identity).lstrip("/")).mkdir(exist_ok=True)
 
 

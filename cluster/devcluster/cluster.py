@@ -53,7 +53,7 @@ class Cluster:
     @property
     def provider(self) -> Provider:
         """Who runs it."""
-        return self._state().provider
+        return self.require().provider
 
     @property
     def kubeconfig(self) -> Path:
@@ -63,7 +63,7 @@ class Cluster:
     @property
     def containerds(self) -> list[Path]:
         """The sockets of its real nodes' container runtimes; none where kind runs them."""
-        found = self._state()
+        found = self.require()
         real = found.provider == "embedded" and found.shape == "node"
         return [containerd.socket(self.layout)] if real else []
 
@@ -110,7 +110,7 @@ class Cluster:
         `tainted` keeps away pods that do not tolerate kwok.x-k8s.io/node=fake; by default it is,
         where the cluster has a real node too.
         """
-        found = self._state()
+        found = self.require()
         if found.provider == "kind":
             kind.start_fake_nodes(self.layout, found)
         resources = {"nvidia.com/gpu": "8"} if allocatable is None else allocatable
@@ -120,7 +120,8 @@ class Cluster:
         kubectl.apply(tool, self.kubeconfig, [node])
         self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
 
-    def _state(self) -> State:
+    def require(self) -> State:
+        """Its record; ClusterError where it was not brought up."""
         found = state.read(self.layout)
         if found is None:
             raise ClusterError(

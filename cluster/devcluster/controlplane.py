@@ -115,8 +115,9 @@ def components(site: Site, keys: Keys, *, node: bool) -> list[Component]:
     )
     controller_manager = (
         *_client("kube-controller-manager", place, keys, addresses.controller_manager_port),
-        f"--cluster-signing-cert-file={keys.cluster.pair.certificate}",
-        f"--cluster-signing-key-file={keys.cluster.pair.key}",
+        # nothing here asks for certificates, and each signer takes a file watch from the few
+        # (128 a user, by default) that all clusters of a machine share
+        "--controllers=*,-certificatesigningrequest-signing-controller",
         f"--root-ca-file={keys.cluster.pair.certificate}",
         f"--service-account-private-key-file={keys.tokens.key}",
         "--use-service-account-credentials=true",

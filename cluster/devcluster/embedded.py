@@ -4,12 +4,16 @@ Promises: `up` starts what does not run, whatever state it finds; `down` needs n
 started and works after an `up` that was killed.
 """
 
-from devcluster import controlplane, keys, kubectl, kwok, node, tools
+from devcluster import controlplane, inotify, keys, kubectl, kwok, node, tools
 from devcluster.addresses import Addresses
 from devcluster.layout import Layout
 from devcluster.processes import Processes
 from devcluster.site import Site
 from devcluster.state import State
+
+# measured: files of certificates and configuration that the components watch
+_WATCHERS = 12
+_WATCHERS_OF_NODE = 24
 
 
 def up(place: Layout, state: State) -> None:
@@ -17,6 +21,8 @@ def up(place: Layout, state: State) -> None:
     real = state.shape == "node"
     programs = tools.ensure(*tools.CONTROL_PLANE, *(tools.NODE if real else ()))
     site = Site(place, Addresses(state.index), programs)
+    if not site.processes.any():
+        inotify.ensure(_WATCHERS_OF_NODE if real else _WATCHERS)
     for folder in (place.config, place.logs, place.shared):
         folder.mkdir(parents=True, exist_ok=True)
     # before the API server, which gives out the address at its end of the cable

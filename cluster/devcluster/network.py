@@ -30,14 +30,11 @@ def connect(identity: str, addresses: Addresses, init: int, enter: Sequence[str]
         f"address replace {addresses.node_ip}/{addresses.link.prefixlen} dev eth0",
         "link set eth0 up",
         # a packet for a Service that is gone dies in this bridge, to which nothing is connected
-        *(
-            []
-            if _inside(enter, ["link", "show", "services"])
-            else ["link add services type bridge"]
-        ),
         "link set services up",
         f"route replace {addresses.services} dev services src {addresses.node_ip}",
     ]
+    if not _inside(enter, ["link", "show", "services"]):
+        inside.insert(0, "link add services type bridge")
     for command in inside:
         _run([*enter, "ip", *command.split()])
     _ip("address", "replace", f"{addresses.host_ip}/{addresses.link.prefixlen}", "dev", cable)
@@ -50,21 +47,19 @@ def connect(identity: str, addresses: Addresses, init: int, enter: Sequence[str]
 def disconnect(identity: str) -> None:
     """Remove the cable, if there is one."""
     cable = interface(identity)
-    listed = subprocess.run(["ip", "link", "show", cable], capture_output=True, check=False)
-    if listed.returncode == 0:
-        _ip("link", "delete", cable)
+    deleted = _said(["ip", "link", "delete", cable])
+    # it may have gone by itself: the kernel removes it some time after the node's last process
+    if deleted.returncode and _said(["ip", "link", "show", cable]).returncode == 0:
+        raise ClusterError(f"removing {cable}: {deleted.stderr.strip()}")
 
 
 def _routes(cable: str) -> list[dict[str, Any]]:
-    command = ["ip", "-json", "route", "show", "dev", cable, "proto", "boot"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = _said(["ip", "-json", "route", "show", "dev", cable, "proto", "boot"])
     return json.loads(said.stdout or "[]") if said.returncode == 0 else []
 
 
 def _inside(enter: Sequence[str], arguments: list[str]) -> bool:
-    return (
-        subprocess.run([*enter, "ip", *arguments], capture_output=True, check=False).returncode == 0
-    )
+    return _said([*enter, "ip", *arguments]).returncode == 0
 
 
 def _ip(*arguments: str) -> None:
@@ -72,6 +67,10 @@ def _ip(*arguments: str) -> None:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _said(command)
     if done.returncode:
         raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+def _said(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -61,9 +61,9 @@ def start(site: Site, keys: Keys, enter: tuple[str, ...]) -> None:
     names = dns.component(site, enter)
     for component in (agent, proxy, names):
         site.ensure(component)
+    site.wait(agent, lambda: _ready(site))
     site.wait(proxy, lambda: _answers(kubelet.proxy_url(addresses)))
     site.wait(names, lambda: _answers(dns.ready_url(addresses)))
-    site.wait(agent, lambda: _ready(site))
 
 
 def remove(place: Layout) -> None:

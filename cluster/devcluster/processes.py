@@ -108,6 +108,10 @@ class Processes:
             raise ClusterError(f"{component.name} ended{self.tail(component.name)}")
         return pid
 
+    def any(self) -> bool:
+        """Whether anything of the cluster runs."""
+        return next(self._marked(), None) is not None
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

@@ -5,20 +5,16 @@ or whose range the machine already routes elsewhere. A cluster's record appears 
 and goes with its folder.
 """
 
-import fcntl
 import json
-import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Network
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from devcluster import layout
+from devcluster import layout, locks
 from devcluster.addresses import MAX_CLUSTERS, Addresses
 from devcluster.layout import Layout
 from devcluster.waiting import ClusterError
@@ -48,8 +44,7 @@ def read(place: Layout) -> State | None:
 
 def claim(place: Layout, wanted: State) -> State:
     """The record of this cluster; where there is none, `wanted` with an index that is free."""
-    layout.clusters().mkdir(parents=True, exist_ok=True)
-    with _locked(layout.clusters() / ".lock"):
+    with locks.held(layout.clusters() / ".lock", "choosing ports"):
         if state := read(place):
             return state
         taken = {state.index for _, state in known()}
@@ -77,19 +72,9 @@ def known() -> list[tuple[str, State]]:
     return [(name, state) for name, state in found if state is not None]
 
 
-@contextmanager
-def exclusive(name: str) -> Generator[None]:
+def exclusive(name: str) -> AbstractContextManager[None]:
     """Hold the cluster: `up` and `down` of one cluster wait for each other."""
-    layout.clusters().mkdir(parents=True, exist_ok=True)
-    with _locked(layout.clusters() / f".{name}.lock"):
-        yield
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locks.held(layout.clusters() / f".{name}.lock", f"up or down of cluster {name}")
 
 
 def _usable(addresses: Addresses, routed: list[IPv4Network]) -> bool:

@@ -5,7 +5,6 @@ the cache; it appears there whole or not at all; two processes never build the s
 Only what is asked for is built.
 """
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import golang, layout
+from devcluster import golang, layout, locks
 from devcluster.waiting import ClusterError
 
 _MODULES = Path(__file__).parent.parent / "go"
@@ -89,7 +88,7 @@ def ensure(*names: str) -> dict[str, Path]:
         if not path(name).exists():
             missing[TOOLS[name].module].append(name)
     for module, absent in missing.items():
-        with _locked(module):
+        with locks.held(_folder(module) / ".lock", f"building {module}"):
             _build(module, [name for name in absent if not path(name).exists()])
     return {name: path(name) for name in names}
 
@@ -103,15 +102,6 @@ def _folder(module: str) -> Path:
         if tool.module == module:
             digest.update(f"{name} {tool}".encode())
     return layout.home() / "bin" / f"{module}-{digest.hexdigest()[:12]}"
-
-
-@contextmanager
-def _locked(module: str) -> Generator[None]:
-    folder = _folder(module)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(module: str, names: list[str]) -> None:

@@ -1,0 +1,86 @@
+"""What a cluster with a real node has on this machine, read from the kernel."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import cgroups, network
+from devcluster.layout import Layout
+
+_NAMESPACES = ("net", "mnt", "pid")
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@dataclass(frozen=True)
+class Host:
+    """What belongs to the machine and no cluster may change."""
+
+    rules: str
+    settings: str
+    mounts: str
+
+    @classmethod
+    def now(cls, place: Layout) -> "Host":
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        ours = ("kubelet", "/run/netns", str(place.folder))
+        return cls(
+            rules=_said("nft", "list", "ruleset"),
+            settings=_said("sysctl", "net.ipv4.ip_forward", "vm", "kernel.panic", "kernel.keys"),
+            mounts="\n".join(line for line in mounts if any(part in line for part in ours)),
+        )
+
+
+def init(place: Layout) -> int | None:
+    """The node's first process."""
+    ends = f"node-init.sh {place.node}"
+    lines = {entry: _cmdline(entry) for entry in _processes()}
+    found = (e for e, line in lines.items() if line.startswith("bash") and line.endswith(ends))
+    return next((int(entry.name) for entry in found), None)
+
+
+def namespaces(place: Layout) -> set[str]:
+    """The namespaces of the node's first process."""
+    pid = init(place)
+    return _own_namespaces(Path(f"/proc/{pid}")) if pid else set()
+
+
+def processes(place: Layout, inside: set[str]) -> dict[int, str]:
+    """Command lines by number: those that name the cluster's folder or run in its namespaces."""
+    found: dict[int, str] = {}
+    for entry in _processes():
+        line = _cmdline(entry)
+        if _own_namespaces(entry) & inside or f"{place.folder}/" in line:
+            found[int(entry.name)] = line
+    return found
+
+
+def outside_folder(place: Layout) -> list[str]:
+    """Interfaces, routes and control groups of the cluster."""
+    links: list[dict[str, str]] = json.loads(_said("ip", "-json", "link", "show"))
+    cable = network.interface(place.id)
+    names = [link["ifname"] for link in links if link["ifname"] == cable]
+    routes = [line for line in _said("ip", "route").splitlines() if cable in line]
+    groups = list(Path("/sys/fs/cgroup").glob(f"**{cgroups.name(place.id)}"))
+    return [*names, *routes, *map(str, groups)]
+
+
+def _processes() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _own_namespaces(entry: Path) -> set[str]:
+    try:
+        return {str((entry / "ns" / kind).readlink()) for kind in _NAMESPACES}
+    except OSError:  # it ended meanwhile
+        return set()
+
+
+def _cmdline(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_text().replace("\0", " ").strip()
+    except OSError:
+        return ""
