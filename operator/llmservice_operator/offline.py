@@ -1,12 +1,13 @@
 """The commands that need no cluster: a resource's children and the CRD, as YAML.
 
 What the API server would set is left out of the children: the owner's uid. Refused is what the
-types refuse; rules between fields are held by the API server (kubectl apply --dry-run=server).
+types refuse, unknown fields too; rules between fields are held by the API server alone
+(kubectl apply --dry-run=server).
 """
 
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import yaml
 
@@ -45,7 +46,7 @@ def print_children(file: Path, server_image: str, out: TextIO) -> int:
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        services = [LLMService.parse(obj) for obj in _resources(text)]
+        services = [LLMService.parse(obj, unknown="forbid") for obj in _resources(text)]
         children = [m for s in services for m in render(s, RenderDefaults(server_image))]
     except (InvalidSpec, yaml.YAMLError, OSError) as error:
         print(f"{file}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
@@ -58,11 +59,18 @@ def print_children(file: Path, server_image: str, out: TextIO) -> int:
 
 
 def _resources(text: str) -> list[Manifest]:
+    """The LLMServices in a file, with what the user wrote of them and the children depend on."""
     objects: list[Any] = [obj for obj in yaml.safe_load_all(text) if isinstance(obj, dict)]
     found = [obj for obj in objects if obj.get("kind") == KIND]
     if not found:
         raise InvalidSpec(f"no {KIND} in it: write apiVersion, kind: {KIND}, metadata and spec")
-    return found
+    return [{"metadata": _identity(obj), "spec": obj.get("spec")} for obj in found]
+
+
+def _identity(obj: Manifest) -> Manifest:
+    meta: object = obj.get("metadata")
+    written = cast("Manifest", meta) if isinstance(meta, dict) else {}
+    return {key: written[key] for key in ("name", "namespace") if key in written}
 
 
 def _dump(objects: list[Manifest], out: TextIO) -> None:

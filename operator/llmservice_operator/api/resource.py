@@ -1,6 +1,6 @@
 """LLMService as the API server keeps it, and how one is read."""
 
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -12,6 +12,11 @@ from llmservice_operator.api.spec import LLMServiceSpec
 GROUP = "llmservice.io"
 VERSION = "v1alpha1"
 KIND = "LLMService"
+
+_SENTENCES = {
+    "missing": "is missing: write it",
+    "extra_forbidden": "unknown field: remove it or correct its name",
+}
 
 
 class Metadata(Part):
@@ -40,19 +45,19 @@ class LLMService(BaseModel):
         return cast("object", value) if isinstance(value, dict) else {}
 
     @classmethod
-    def parse(cls, obj: Manifest) -> Self:
-        """The resource of an object.
+    def parse(cls, obj: Manifest, unknown: Literal["ignore", "forbid"] = "ignore") -> Self:
+        """The resource of an object; unknown says what to do with fields that no type has.
 
         Raises:
             InvalidSpec: the first fault, with its field; values are not repeated, since a variable
                 may hold a secret.
         """
         try:
-            return cls.model_validate(obj)
+            return cls.model_validate(obj, extra=unknown)
         except ValidationError as error:
             fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the object"
-        sentence = fault["msg"].removeprefix("Value error, ")
+        sentence = _SENTENCES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         raise InvalidSpec(f"{field}: {sentence}")
 
     @property

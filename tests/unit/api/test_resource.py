@@ -19,6 +19,12 @@ def test_a_model_is_enough() -> None:
     assert service.spec.rollout.drain_seconds == 300
 
 
+def test_unknown_fields_are_refused_where_asked() -> None:
+    obj = {"metadata": {"name": "x"}, "spec": {"model": {"uri": "hf://a/b"}, "gpus": 1}}
+    with pytest.raises(InvalidSpec, match=r"spec\.gpus: unknown field: remove it or correct"):
+        LLMService.parse(obj, unknown="forbid")
+
+
 def test_the_served_name_outlives_a_change_of_the_model() -> None:
     names = {_parse({"model": {"uri": uri}}).served_name for uri in ("hf://a/b", "pvc://c/d")}
     assert names == {"qwen"}
@@ -27,7 +33,7 @@ def test_the_served_name_outlives_a_change_of_the_model() -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({}, "spec.model: Field required"),
+        ({}, "spec.model: is missing: write it"),
         ({"model": {"uri": "s3://a/b"}}, "spec.model.uri: unknown scheme: write hf://"),
         ({"model": {"uri": "hf://a/b\n"}}, "spec.model.uri: write hf://ORGANISATION/NAME"),
         ({"model": {"uri": "hf://a/b"}, "replicas": 0}, "spec.replicas: Input should be greater"),

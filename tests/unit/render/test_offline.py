@@ -1,0 +1,62 @@
+"""`render` and `crd` on the command line, without a cluster."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from llmservice_operator.__main__ import main
+
+_EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("example", _EXAMPLES, ids=lambda path: path.stem)
+def test_prints_the_children_of_each_example(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", str(example), "--server-image", "mine:1"]) == 0
+    children = list(yaml.safe_load_all(capsys.readouterr().out))
+    name = yaml.safe_load(example.read_text())["metadata"]["name"]
+    assert {child["metadata"]["labels"]["app.kubernetes.io/instance"] for child in children} == {
+        name
+    }
+    assert "Deployment" in {child["kind"] for child in children}
+    assert all("uid" not in child["metadata"]["ownerReferences"][0] for child in children)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("kind: Service", "no LLMService in it: write apiVersion, kind: LLMService"),
+        ("kind: [", "while parsing"),
+        ("kind: LLMService", "metadata.name: is missing: write it"),
+        (
+            "{kind: LLMService, metadata: {name: x}, spec: {model: {uri: hf://a/b}, gpus: 1}}",
+            "spec.gpus: unknown field: remove it or correct its name",
+        ),
+        (
+            "{kind: LLMService, metadata: {name: x}, spec: {model: {uri: s3://a/b}}}",
+            "spec.model.uri: unknown scheme: write hf://",
+        ),
+    ],
+)
+def test_a_broken_file_is_one_line_and_exit_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+    assert main(["render", str(file)]) == 1
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "/nowhere.yaml"]) == 1
+    assert "/nowhere.yaml" in capsys.readouterr().err
+
+
+def test_crd_prints_what_is_checked_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crd"]) == 0
+    checked_in = Path(__file__).parents[3] / "crds" / "llmservice.io_llmservices.yaml"
+    assert capsys.readouterr().out == checked_in.read_text()
