@@ -20,6 +20,7 @@ def _reserved() -> Manifest:
     refused: Manifest = {}
     for flag, instead in sorted(RESERVED_ARGS.items()):
         node = {
+            "description": "Set by the operator.",
             "x-kubernetes-preserve-unknown-fields": True,
             "enum": [f"none here: the server sets it; {instead}"],
         }
