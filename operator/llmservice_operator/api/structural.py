@@ -43,6 +43,9 @@ def _node(node: Manifest, definitions: Manifest) -> Manifest:
         default = {} if _has_defaults(made) else None
     if default not in (None, []):
         made["default"] = default
+    if isinstance(default, str | int):
+        # kubectl explain shows no defaults, so the words do.
+        made["description"] = f"{made.get('description', '')} Default: {default}.".strip()
     return made
 
 

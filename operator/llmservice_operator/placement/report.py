@@ -12,6 +12,8 @@ from llmservice_operator.placement.demand import demand
 from llmservice_operator.placement.lacks import Lack, first_lack
 from llmservice_operator.placement.nodes import NodeFacts
 
+_MOST_REASONS = 5
+
 
 @dataclass(frozen=True)
 class PlacementReport:
@@ -33,7 +35,11 @@ def report(service: LLMService, nodes: Sequence[NodeFacts]) -> PlacementReport:
     could = f"{fits} of {_nodes(len(nodes))} could hold a replica"
     if not lacks:
         return PlacementReport(fits, could)
-    reasons = "; ".join(_told(group) for group in _grouped(lacks))
+    groups = _grouped(lacks)
+    told = [_told(group) for group in groups[:_MOST_REASONS]]
+    if rest := sum(len(group) for group in groups[_MOST_REASONS:]):
+        told.append(f"{_nodes(rest)} for other reasons")
+    reasons = "; ".join(told)
     return PlacementReport(fits, f"{could if fits else 'no node could hold a replica'}: {reasons}")
 
 

@@ -118,6 +118,18 @@ def test_says_what_fits_and_what_lacks(
     assert (said.fits, said.message) == (fits, message.format(gpu=_GPU))
 
 
+def test_stays_a_sentence_where_every_node_is_different() -> None:
+    service = LLMService.parse(
+        {
+            "metadata": {"name": "x"},
+            "spec": {"model": {"uri": "hf://a/b"}, "gpu": {"products": ["A"]}},
+        }
+    )
+    said = report(service, [_cards(f"CARD-{number:03}", 1) for number in range(200)]).message
+    assert said.count(" as GPU") == 5
+    assert said.endswith("; 195 nodes for other reasons")
+
+
 @pytest.mark.parametrize(
     ("taint", "toleration", "fits"),
     [
