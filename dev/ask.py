@@ -3,7 +3,7 @@
     python3 ask.py BASE_URL QUESTION
 
 Runs inside a pod, so it needs nothing but Python's standard library. Exits 1 with a sentence where
-the answer does not end as a stream should. The last line on standard error holds the figures.
+the answer does not end as a stream should. The last line holds the figures.
 """
 
 import json
@@ -47,12 +47,8 @@ def main(base_url: str, question: str) -> None:
             print(text, end="", flush=True)
     else:
         sys.exit("ask: the stream ended before its [DONE]")
-    print(flush=True)
-    print(
-        f"{len(arrivals)} pieces, the first after {arrivals[0]:.2f} s, "
-        f"the last after {arrivals[-1]:.2f} s",
-        file=sys.stderr,
-    )
+    first, last = arrivals[0], arrivals[-1]
+    print(f"\n({len(arrivals)} pieces, the first after {first:.2f} s, the last after {last:.2f} s)")
 
 
 if __name__ == "__main__":
