@@ -9,6 +9,7 @@ import json
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Network
@@ -42,15 +43,21 @@ def read(place: Layout) -> State | None:
     return state if known and state.index in range(MAX_CLUSTERS) else None
 
 
-def claim(place: Layout, wanted: State) -> State:
+def free_here(addresses: Addresses) -> bool:
+    """Whether nobody on this machine listens on these ports or routes this range."""
+    if any(addresses.block.overlaps(network) for network in _routed()):
+        return False
+    return all(_free(port) for port in addresses.ports)
+
+
+def claim(place: Layout, wanted: State, usable: Callable[[Addresses], bool] = free_here) -> State:
     """The record of this cluster; where there is none, `wanted` with an index that is free."""
     with locks.held(layout.clusters() / ".lock", "choosing ports"):
         if state := read(place):
             return state
         taken = {state.index for _, state in known()}
         free = (index for index in range(MAX_CLUSTERS) if index not in taken)
-        routed = _routed()
-        index = next((index for index in free if _usable(Addresses(index), routed)), None)
+        index = next((index for index in free if usable(Addresses(index))), None)
         if index is None:
             raise ClusterError(
                 f"all {MAX_CLUSTERS} sets of ports and ranges are in use: "
@@ -75,12 +82,6 @@ def known() -> list[tuple[str, State]]:
 def exclusive(name: str) -> AbstractContextManager[None]:
     """Hold the cluster: `up` and `down` of one cluster wait for each other."""
     return locks.held(layout.clusters() / f".{name}.lock", f"up or down of cluster {name}")
-
-
-def _usable(addresses: Addresses, routed: list[IPv4Network]) -> bool:
-    if any(addresses.block.overlaps(network) for network in routed):
-        return False
-    return all(_free(port) for port in addresses.ports)
 
 
 def _free(port: int) -> bool:

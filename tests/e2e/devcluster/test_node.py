@@ -125,14 +125,24 @@ def test_no_packet_of_a_pod_leaves_the_machine(clusters: tuple[Cluster, Cluster]
     assert "Network is unreachable" in refused.value.stderr
 
 
-def test_pods_stay_off_fake_nodes_unless_they_tolerate_them(
+def test_pods_stay_off_fake_nodes_unless_these_are_untainted(
     clusters: tuple[Cluster, Cluster],
 ) -> None:
     cluster = clusters[0]
+    resources = {"limits": {"nvidia.com/gpu": "1"}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "gpu"},
+        "spec": {"containers": [{"name": "c", "image": "none", "resources": resources}]},
+    }
     cluster.apply_fake_node("fake")
-    taints = cluster.kubectl("get", "node", "fake", "-o", "jsonpath={.spec.taints[*].effect}")
-    assert taints == "NoSchedule"
-    cluster.kubectl("delete", "node", "fake")
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(pod))
+    cluster.kubectl("wait", "--for=condition=PodScheduled=False", "pod/gpu", "--timeout=20s")
+    assert "untolerated taint" in cluster.kubectl("get", "pod", "gpu", "-o", "yaml")
+    cluster.apply_fake_node("fake", tainted=False)
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/gpu", "--timeout=20s")
+    cluster.kubectl("delete", "pod/gpu", "node/fake", "--timeout=20s")
 
 
 @pytest.mark.parametrize("program", ["kubelet", "containerd", "coredns", "kube-proxy"])

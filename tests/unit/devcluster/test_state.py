@@ -3,33 +3,49 @@ from pathlib import Path
 
 import pytest
 from devcluster import state
-from devcluster.addresses import Addresses
+from devcluster.addresses import MAX_CLUSTERS, Addresses
 from devcluster.layout import Layout
 from devcluster.state import State
+from devcluster.waiting import ClusterError
 
 _WANTED = State("kwok", "embedded")
 
 
+def _always(_: Addresses) -> bool:
+    return True
+
+
 def test_every_cluster_gets_an_index_of_its_own_and_keeps_it() -> None:
     names = ["a", "b", "c"]
-    first = [state.claim(Layout.of(name), _WANTED).index for name in names]
-    again = [state.claim(Layout.of(name), _WANTED).index for name in names]
-    assert len(set(first)) == 3
-    assert first == again
+    first = [state.claim(Layout.of(name), _WANTED, _always).index for name in names]
+    again = [state.claim(Layout.of(name), _WANTED, _always).index for name in names]
+    assert first == again == [0, 1, 2]
 
 
-def test_an_index_whose_port_is_taken_is_passed_over() -> None:
-    index = state.claim(Layout.of("a"), _WANTED).index
-    Layout.of("a").state.unlink()
+def test_an_index_that_is_in_use_by_others_is_passed_over() -> None:
+    def from_five(addresses: Addresses) -> bool:
+        return addresses.index >= 5
+
+    assert state.claim(Layout.of("a"), _WANTED, from_five).index == 5
+    assert state.claim(Layout.of("b"), _WANTED, from_five).index == 6
+
+
+def test_without_a_free_index_the_error_says_what_to_do() -> None:
+    with pytest.raises(ClusterError, match="take a cluster down"):
+        state.claim(Layout.of("a"), _WANTED, lambda _: False)
+
+
+def test_a_port_that_is_listened_on_is_not_free() -> None:
     with socket.socket() as other:
-        other.bind(("127.0.0.1", Addresses(index).api_port))
+        addresses = next(a for a in map(Addresses, range(MAX_CLUSTERS)) if state.free_here(a))
+        other.bind(("127.0.0.1", addresses.api_port))
         other.listen()
-        assert state.claim(Layout.of("b"), _WANTED).index != index
+        assert not state.free_here(addresses)
 
 
 def test_a_cluster_keeps_the_shape_it_was_made_with() -> None:
-    state.claim(Layout.of("a"), _WANTED)
-    assert state.claim(Layout.of("a"), State("node", "embedded")).shape == "kwok"
+    state.claim(Layout.of("a"), _WANTED, _always)
+    assert state.claim(Layout.of("a"), State("node", "embedded"), _always).shape == "kwok"
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"shape": "cube", "provider": "kind", "index": 1}'])
