@@ -11,7 +11,7 @@ import logging
 from llmservice_operator import metrics
 from llmservice_operator.api.conditions import Reason
 from llmservice_operator.api.manifest import Manifest
-from llmservice_operator.client import ApiError, Client
+from llmservice_operator.client import NAMESPACE_TERMINATING, ApiError, Client
 from llmservice_operator.kinds import CHILDREN
 from llmservice_operator.observed import Problem
 from llmservice_operator.ownership import covers, digest_of
@@ -53,7 +53,7 @@ class Writer:
         except ApiError as error:
             if error.code == 409 and live is None:
                 return await self._who_has(ref, resource)
-            if error.code in _REFUSED:
+            if error.code in _REFUSED and error.reason != NAMESPACE_TERMINATING:
                 return Problem(Reason.APPLY_REFUSED, f"{ref} was refused: {error.message}")
             raise
         return None

@@ -7,7 +7,7 @@ may_write right before it is sent. Never: a retry (the queue does that), a cache
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": FIELD_MANAGER}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 R = TypeVar("R")
+NAMESPACE_TERMINATING = "NamespaceTerminating"  # a reason of ApiError
 PAGE = 500  # objects in one answer to a list
 
 
@@ -173,10 +174,13 @@ class Client:
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
     text = await response.text()
-    try:
-        status: Manifest = json.loads(text)
-        reason, message = status.get("reason", ""), status.get("message", "")
-    except (ValueError, AttributeError):  # a proxy's page, not the API server's Status
-        reason, message = response.reason or "", text[:300]
+    status: Manifest = {}
+    with suppress(ValueError):  # a proxy's page, not the API server's Status
+        status = json.loads(text)
+    causes: list[Manifest] = status.get("details", {}).get("causes", [])
+    reason = status.get("reason", response.reason or "")
+    if any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes):
+        reason = NAMESPACE_TERMINATING
     wait = response.headers.get("Retry-After", "")
+    message = status.get("message", text[:300])
     return ApiError(response.status, reason, message, float(wait) if wait.isdigit() else 0.0)

@@ -62,7 +62,7 @@ def nodes(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="session")
 def identity(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a kubeconfig of a service account with the rights that the chart grants, with values."""
+    """Makes a kubeconfig of a service account with what the chart grants, given its values."""
 
     def made(system: str, *values: str) -> Path:
         sets = [f"--set={value}" for value in ("crds.enabled=false", *values)]

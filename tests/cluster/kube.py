@@ -1,5 +1,6 @@
 """The API server as the tests of this folder talk to it: as the administrator, one small request
-at a time (kubectl would take most of a test's time to start)."""
+at a time (kubectl would take most of a test's time to start).
+"""
 
 import http.client
 import json
@@ -24,6 +25,7 @@ _PLURALS = {
     "Secret": "api/v1/{}secrets",
     "PersistentVolumeClaim": "api/v1/{}persistentvolumeclaims",
     "Pod": "api/v1/{}pods",
+    "ResourceQuota": "api/v1/{}resourcequotas",
     "Node": "api/v1/{}nodes",
     "Namespace": "api/v1/{}namespaces",
     "PodDisruptionBudget": "apis/policy/v1/{}poddisruptionbudgets",
@@ -41,7 +43,7 @@ CHILDREN = (
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The API server answered with an error; its sentence is the text."""
 
 
@@ -120,7 +122,7 @@ class Kube:
 
 def _checked(status: int, answer: Manifest) -> Manifest:
     if status >= 400:
-        raise Refused(answer.get("message", str(answer)))
+        raise RefusedError(answer.get("message", str(answer)))
     return answer
 
 

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, with the rights of the chart's service account and no more."""
+"""The operator as a process of its own, with the rights of the chart's account and no more."""
 
 import os
 import signal
@@ -8,8 +8,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @dataclass
@@ -21,16 +28,20 @@ class Operator:
     log: Path
     name: str = "operator-0"
     flags: tuple[str, ...] = ()
-    port: int = field(default_factory=lambda: _free_port())
+    port: int = field(default_factory=_free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self, *, leads: bool = True) -> None:
         """Returns once it is ready, and (where it is to lead) leads."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "llmservice_operator", "run"]
-                + ["--server-image=llmservice/server:test", f"--http-port={self.port}"]
-                + [f"--lease-namespace={self.lease_namespace}", *self.flags],
+                [
+                    *(sys.executable, "-m", "llmservice_operator", "run"),
+                    "--server-image=llmservice/server:test",
+                    f"--http-port={self.port}",
+                    f"--lease-namespace={self.lease_namespace}",
+                    *self.flags,
+                ],
                 env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.name},
                 stderr=log,
             )
@@ -38,9 +49,9 @@ class Operator:
         if leads:
             self.wait(self.leads, "leading")
 
-    def wait(self, done: "object", what: str, seconds: float = 45) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 45) -> None:
         deadline = time.monotonic() + seconds
-        while not done():  # type: ignore[operator]
+        while not done():
             ended = self.process is None or self.process.poll() is not None
             if ended or time.monotonic() > deadline:
                 raise AssertionError(f"the operator is not {what}:\n{self.log.read_text()[-3000:]}")
@@ -67,9 +78,3 @@ class Operator:
                 return found.read().decode()
         except (urllib.error.URLError, OSError):
             return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

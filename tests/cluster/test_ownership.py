@@ -1,0 +1,76 @@
+"""What is not ours is never touched, whatever its name; what is ours goes when nothing wants it."""
+
+import pytest
+
+from tests.cluster import services
+from tests.cluster.kube import Kube, Manifest, condition, eventually
+from tests.cluster.operator_process import Operator
+
+_OUR_LABELS = {
+    "app.kubernetes.io/name": "llmservice",
+    "app.kubernetes.io/instance": "mine",
+    "app.kubernetes.io/managed-by": "llmservice-operator",
+}
+_FOREIGN: dict[str, Manifest] = {
+    "Service": {"apiVersion": "v1", "spec": {"ports": [{"port": 1}], "selector": {"a": "b"}}},
+    "ServiceAccount": {"apiVersion": "v1"},
+    "PodDisruptionBudget": {
+        "apiVersion": "policy/v1",
+        "spec": {"maxUnavailable": 5, "selector": {"matchLabels": {"a": "b"}}},
+    },
+}
+
+
+def _as_left(obj: Manifest) -> Manifest:
+    """All but what the kind's own controller writes: the status."""
+    by_its_controller = {"resourceVersion", "managedFields"}
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in by_its_controller}
+    managers = {e["manager"] for e in obj["metadata"].get("managedFields", ())}
+    assert "llmservice-operator" not in managers
+    return {"metadata": metadata, "spec": obj.get("spec")}
+
+
+@pytest.mark.parametrize("labels", [{}, _OUR_LABELS], ids=["unlabelled", "labelled like ours"])
+def test_a_foreign_object_with_a_childs_name_is_left_alone(
+    operator: Operator, kube: Kube, labels: Manifest
+) -> None:
+    metadata = {"name": "mine", "labels": labels}
+    foreign = {
+        kind: kube.create({"kind": kind, **content, "metadata": {**metadata}})
+        for kind, content in _FOREIGN.items()
+    }
+    kube.create(services.minimal("mine"))
+
+    services.wait_condition(kube, "mine", "Degraded", "True", "NameConflict")
+    service = kube.there("LLMService", "mine")
+    assert condition(service, "Stalled")["reason"] == "NameConflict"
+    for kind, was in foreign.items():
+        assert f"{kind} mine exists" in condition(service, "Degraded")["message"]
+        assert _as_left(kube.there(kind, "mine")) == _as_left(was)
+
+    for kind in foreign:
+        kube.delete(kind, "mine")
+    services.wait_ready(kube, "mine")
+    assert not condition(kube.there("LLMService", "mine"), "Stalled")
+
+
+def test_an_orphaned_child_is_not_adopted(operator: Operator, kube: Kube) -> None:
+    kube.create(services.minimal("lost"))
+    services.wait_ready(kube, "lost")
+
+    kube.merge("Service", "lost", {"metadata": {"ownerReferences": None}})
+
+    services.wait_condition(kube, "lost", "Degraded", "True", "NameConflict")
+    assert "ownerReferences" not in kube.there("Service", "lost")["metadata"]
+
+
+def test_what_is_switched_off_goes(operator: Operator, kube: Kube) -> None:
+    kube.create(services.autoscaled("off"))
+    services.wait_ready(kube, "off")
+    assert kube.get("HorizontalPodAutoscaler", "off")
+
+    kube.merge("LLMService", "off", {"spec": {"autoscaling": None, "replicas": 2}})
+
+    eventually("no autoscaler", lambda: kube.get("HorizontalPodAutoscaler", "off") is None)
+    services.wait_ready(kube, "off")
+    assert kube.there("Deployment", "off")["spec"]["replicas"] == 2
