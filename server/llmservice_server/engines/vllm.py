@@ -5,28 +5,24 @@ Uses of vLLM only what is meant to be used from outside: the entry module's ``ma
 ``errored`` and ``get_supported_tasks``. Importing this module imports nothing of vLLM.
 """
 
-import importlib
 import os
-import re
 import socket
-import sys
 import tempfile
 import time
-from contextlib import redirect_stderr
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import Protocol
 
 from llmservice_server import logs
 from llmservice_server.config import ServerConfig
-from llmservice_server.engines.failures import EngineConfigError, EngineError
+from llmservice_server.engines.failures import EngineError
 from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm_argv import vllm_argv
+from llmservice_server.engines.vllm_entry import run_vllm
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.asgi import App
 from llmservice_server.gateway.context import Context, Probe
 
-_ENTRY = "vllm.entrypoints.launchers.api_server.entry"
 _PLUGIN = "llmservice"  # the entry point's name in server/pyproject.toml
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
@@ -115,7 +111,7 @@ def serve(config: ServerConfig) -> None:
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
         gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
         try:
-            _run(vllm_argv(config, host=host, middleware=gateway))
+            run_vllm(vllm_argv(config, host=host, middleware=gateway))
         except EngineError:
             raise
         except Exception as error:
@@ -142,34 +138,6 @@ def _set_environment(config: ServerConfig, logging_file: Path) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     if Path(config.model.source).is_absolute():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-
-def _run(argv: list[str]) -> None:
-    sys.argv = ["vllm", *argv]
-    errors = _ErrorLine(sys.stderr)
-    try:
-        with redirect_stderr(cast("IO[str]", errors)):
-            importlib.import_module(_ENTRY).main()
-    except SystemExit as stop:  # argparse's way to say that it does not know a flag
-        if stop.code:
-            fault = errors.last or f"vLLM exited with {stop.code}"
-            raise EngineConfigError(f"engine.args: {fault}") from None
-
-
-class _ErrorLine:
-    """Standard error, passed through, with argparse's last error line kept."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self.last: str | None = None
-
-    def write(self, text: str) -> int:
-        if found := re.search(r": error: (.+)", text):
-            self.last = found[1]
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
 
 def _cause(folder: str) -> str | None:
