@@ -10,16 +10,29 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 _CRD = "llmservice.io_llmservices.yaml"
-_LOCK = "requirements.lock"
+# requirements.lock is the development environment; the others are what the images hold
+_LOCKS = {
+    "requirements.lock": (
+        *("pyproject.toml", "--group", "dev"),
+        *(f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")),
+    ),
+    "server/requirements-build.lock": ("server/requirements-build.in", "--universal"),
+    "server/requirements.lock": ("server/pyproject.toml", "--universal"),
+    "server/requirements-cpu.lock": (
+        *("server/pyproject.toml", "server/requirements-cpu.in", "--universal"),
+        *("--override", "server/overrides-cpu.in"),
+    ),
+    "operator/requirements.lock": ("operator/pyproject.toml", "--universal"),
+}
 _COMPILE = (
-    [".venv/bin/uv", "pip", "compile", "--quiet", "pyproject.toml", "--group", "dev"]
-    + [f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")]
+    *(".venv/bin/uv", "pip", "compile", "--quiet", "--python-version", "3.11"),
     # the packages of this repository are installed from it; an index's address is each user's own
-    + ["--no-emit-package", "llmservice-server", "--no-emit-index-url", "--generate-hashes"]
-    + ["--no-annotate", "--no-header"]
+    *("--no-emit-package", "llmservice-server", "--no-emit-index-url", "--generate-hashes"),
+    *("--no-annotate", "--no-header"),
 )
 
 
@@ -27,19 +40,19 @@ def _crd() -> str:
     return _output([sys.executable, "-m", "llmservice_operator", "crd"])
 
 
-def _lock() -> str:
+def _lock(name: str) -> str:
     """The lock file, with the versions it has wherever they still satisfy what is asked for."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / _LOCK
-        fresh.write_text(Path(_LOCK).read_text())
-        _output([*_COMPILE, "-o", str(fresh)])
+        fresh = Path(folder) / "lock"
+        fresh.write_text(Path(name).read_text())
+        _output([*_COMPILE, *_LOCKS[name], "-o", str(fresh)])
         return fresh.read_text()
 
 
 _generated: dict[str, Callable[[], str]] = {
     f"crds/{_CRD}": _crd,
     f"charts/llmservice-operator/files/{_CRD}": _crd,
-    _LOCK: _lock,
+    **{name: partial(_lock, name) for name in _LOCKS},
 }
 
 

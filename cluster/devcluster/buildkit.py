@@ -21,6 +21,8 @@ from devcluster.waiting import ClusterError, wait_until
 _BUILD_SECONDS = 3600.0
 _PROGRESS_SECONDS = 30.0
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+# MB of layers: kept whatever happens, left free on the disk, kept at most
+_KEPT = "10000,2000,20000"
 # zstd's fastest level halves what is written and is quicker than writing it uncompressed
 _COMPRESSION = "compression=zstd,compression-level=1,force-compression=true"
 
@@ -115,6 +117,7 @@ def daemon() -> Generator[BuildKit]:
                 *("setpriv", "--pdeathsig=TERM", "--", str(programs["buildkitd"])),
                 *(f"--root={imagestore.folder() / 'buildkit'}", f"--addr={builder.address}"),
                 *("--oci-worker=true", "--containerd-worker=false", "--oci-worker-net=host"),
+                f"--oci-worker-gc-keepstorage={_KEPT}",
             ],
             env={**os.environ, "PATH": _PATH},
             stdin=subprocess.DEVNULL,
