@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from devcluster import Cluster
+from hypothesis import HealthCheck, Phase, given, settings
 from llmservice_operator.api import LLMService
 from llmservice_operator.render import RenderDefaults, render
+
+from tests.unit.render.resources import SPECS
 
 Manifest = dict[str, Any]
 
@@ -98,6 +101,23 @@ def test_children_pass_strict_validation(cluster: Cluster, namespace: str, spec:
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     strictly = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
     assert cluster.kubectl(*strictly, input=bundle).count(_NAME) == len(items)
+
+
+# Not shrunk: each attempt is two calls of kubectl.
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(spec=SPECS)
+def test_what_the_schema_accepts_has_children_that_the_api_server_accepts(
+    cluster: Cluster, spec: Manifest
+) -> None:
+    items = _children(cluster, "default", spec)
+    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    strictly = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+    cluster.kubectl(*strictly, input=bundle)
 
 
 @pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)

@@ -102,5 +102,20 @@ CountOrShare = Annotated[
     ),
 ]
 
-Labels = Annotated[Mapping[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)]
-Annotations = Annotated[Mapping[str, Annotated[str, Field(max_length=16384)]], Field(max_length=32)]
+_KEYS_RULE = rule(
+    "self.all(k, !format.qualifiedName().validate(k).hasValue())",
+    "a key is not one: write it as team or example.com/team",
+)
+_LABELS_RULE = rule(
+    "self.all(k, !format.labelValue().validate(self[k]).hasValue())",
+    "a value is not a label's: write at most 63 letters, digits, '-', '_' and '.', starting and "
+    "ending with a letter or digit",
+)
+Labels = Annotated[
+    Mapping[str, Annotated[str, Field(max_length=63)]],
+    Field(max_length=32, json_schema_extra=rules(_KEYS_RULE, _LABELS_RULE)),
+]
+Annotations = Annotated[
+    Mapping[str, Annotated[str, Field(max_length=16384)]],
+    Field(max_length=32, json_schema_extra=rules(_KEYS_RULE)),
+]

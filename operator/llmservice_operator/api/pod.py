@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from llmservice_operator.api.fields import (
     Annotations,
+    Labels,
     LabelValue,
     ObjectName,
     QualifiedName,
@@ -106,18 +107,40 @@ class PullSecret(Part):
 class Pod(Part):
     """What the replicas' pods ask of their nodes."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"!has(self.labels) || self.labels.all(k, !(k in {list(OWN_LABELS)}) && "
+                "!k.startsWith('llmservice.io/'))",
+                "app.kubernetes.io/name, instance, managed-by and llmservice.io/ are the "
+                "operator's own: choose other keys",
+                path=".labels",
+            ),
+        )
+    )
+
     resources: Resources | None = None
     """CPU, memory and other resources of each replica. GPUs go into `gpu`."""
 
-    node_selector: (
-        Annotated[Mapping[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] | None
-    ) = None
+    node_selector: Labels | None = None
     """Labels that a node must have."""
 
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
     """Taints that the pods put up with, besides the one for gpu.resource."""
 
-    topology_spread: Annotated[tuple[TopologySpread, ...], Field(max_length=8)] | None = None
+    topology_spread: (
+        Annotated[
+            tuple[TopologySpread, ...],
+            Field(
+                max_length=8,
+                json_schema_extra={
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["topologyKey", "whenUnsatisfiable"],
+                },
+            ),
+        ]
+        | None
+    ) = None
     """How replicas are spread. Default: over zones where that is possible."""
 
     priority_class_name: ObjectName | None = None
@@ -138,23 +161,7 @@ class Pod(Part):
     ] = ()
     """Secrets that open a private registry."""
 
-    labels: (
-        Annotated[
-            Mapping[str, Annotated[str, Field(max_length=63)]],
-            Field(
-                max_length=32,
-                json_schema_extra=rules(
-                    rule(
-                        f"self.all(k, !(k in {list(OWN_LABELS)}) && "
-                        "!k.startsWith('llmservice.io/'))",
-                        "app.kubernetes.io/name, instance, managed-by and llmservice.io/ are the "
-                        "operator's own: choose other keys",
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
+    labels: Labels | None = None
     """More labels for the pods."""
 
     annotations: Annotations | None = None

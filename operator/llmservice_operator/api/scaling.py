@@ -28,7 +28,7 @@ class ScalingRules(Part):
     """How far back recommendations are looked at, so that a short swing changes nothing."""
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
     """Which policy counts when there are several."""
-    policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=8)] | None = None
+    policies: Annotated[tuple[ScalingPolicy, ...], Field(min_length=1, max_length=8)] | None = None
     """Bounds on the pace."""
 
 

@@ -1,0 +1,94 @@
+"""Resources of every shape that the API server accepts, as hypothesis generates them."""
+
+import string
+from typing import Any
+
+from hypothesis import strategies as st
+
+_word = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12)
+_names = st.from_regex(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?", fullmatch=True)
+_quantities = st.from_regex(r"[1-9][0-9]{0,2}(m|Ki|Mi|Gi|)", fullmatch=True)
+# kubectl sends patches as YAML, which has no control characters and no unassigned ones.
+_text = st.text(st.characters(exclude_categories=("Cc", "Cn", "Cs")), max_size=20)
+_scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    _text,
+)
+_values = st.recursive(
+    _scalars,
+    lambda c: st.lists(c, max_size=2) | st.dictionaries(_text, c, max_size=2),
+    max_leaves=3,
+)
+_flags = st.dictionaries(
+    _word.map("x-{}".format), _values.filter(lambda v: v is not None), max_size=3
+)
+
+
+def _some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Any part of the fields."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+_models = st.one_of(
+    st.builds("hf://{}/{}".format, _word, _word),
+    st.builds("pvc://{}/{}".format, _word, _word),
+    st.builds("file:///{}".format, _word),
+).flatmap(
+    lambda uri: st.fixed_dictionaries(
+        {"uri": st.just(uri)},
+        optional={"servedName": _word}
+        | ({"revision": _word, "credentialsSecret": _word} if uri.startswith("hf") else {}),
+    )
+)
+_env = st.lists(
+    st.builds(lambda n, v: {"name": n, "value": v}, st.sampled_from(["HOME", "A", "B"]), _text),
+    unique_by=lambda variable: variable["name"],
+)
+_gpus = _some(
+    tensorParallel=st.integers(1, 8),
+    pipelineParallel=st.integers(1, 8),
+    products=st.lists(_word, min_size=1, max_size=3, unique=True),
+    minMemory=st.integers(1, 500).map("{}Gi".format),
+    resource=st.sampled_from(["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "nvidia.com/gpu.shared"]),
+)
+_pods = _some(
+    resources=_some(requests=st.dictionaries(st.sampled_from(["cpu", "memory"]), _quantities)),
+    nodeSelector=st.dictionaries(_word, _word, max_size=3),
+    tolerations=st.lists(st.builds(lambda k, v: {"key": k, "value": v}, _word, _word), max_size=3),
+    topologySpread=st.lists(st.builds(lambda k: {"topologyKey": k}, _word), max_size=2),
+    labels=st.dictionaries(_word, _word, max_size=3),
+    annotations=st.dictionaries(_word, _text, max_size=3),
+    imagePullSecrets=st.lists(st.builds(lambda n: {"name": n}, _word), max_size=2),
+)
+_replicas = st.one_of(
+    st.just({}),
+    st.builds(lambda n: {"replicas": n}, st.integers(1, 1000)),
+    st.builds(
+        lambda a: {"autoscaling": a},
+        _some(min=st.integers(1, 2), max=st.integers(2, 9), memory=st.integers(1, 100)),
+    ),
+)
+_disruptions = st.one_of(
+    st.builds(lambda n: {"maxUnavailable": n}, st.integers(0, 9)),
+    st.builds(lambda n: {"minAvailable": f"{n}%"}, st.integers(0, 100)),
+)
+SPECS = st.builds(
+    lambda required, optional, replicas: {**required, **optional, **replicas},
+    st.fixed_dictionaries({"model": _models}),
+    _some(
+        engine=_some(args=_flags, env=_env),
+        gpu=_gpus,
+        pod=_pods,
+        rollout=_some(drainSeconds=st.integers(0, 86400)),
+        disruption=_disruptions,
+    ),
+    _replicas,
+)
+RESOURCES = st.builds(
+    lambda name, spec: {"metadata": {"name": name, "namespace": "ml", "uid": "u"}, "spec": spec},
+    _names,
+    SPECS,
+)
