@@ -19,7 +19,7 @@ def startup_seconds(uri: str) -> int:
         return _UNKNOWN
     if count <= 10 * _BILLION:
         return 10 * _MINUTE
-    return 30 * _MINUTE if count <= 72 * _BILLION else 60 * _MINUTE
+    return 30 * _MINUTE if count <= 70 * _BILLION else 60 * _MINUTE
 
 
 def progress_deadline_seconds(uri: str) -> int:
