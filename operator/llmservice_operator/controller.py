@@ -63,9 +63,7 @@ class Controller:
         if wait:
             self.queue.add_after(key, wait)
 
-    def _read(
-        self, resource: Resource
-    ) -> tuple[LLMService | None, list[Manifest], list[Problem]]:
+    def _read(self, resource: Resource) -> tuple[LLMService | None, list[Manifest], list[Problem]]:
         try:
             service = LLMService.parse(resource.manifest)
             desired = [stamped(manifest) for manifest in render(service, self.defaults)]
@@ -90,6 +88,7 @@ class Controller:
 
     def _forget(self, key: Key) -> None:
         self.prerequisites.forget(key)
+        self.writer.forget(key)
         self.reporter.forget(key)
         self.queue.forget(key)
 

@@ -1,0 +1,108 @@
+"""The operator's own life: killed at any moment, replaced, granted one namespace only."""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import services
+from tests.cluster.kube import Kube
+from tests.cluster.operator_process import Operator
+
+_KINDS = ["ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "ServiceAccount"]
+
+
+def _settled(kube: Kube, name: str) -> None:
+    services.wait_ready(kube, name)
+    assert sorted(child.split()[0] for child in kube.children(name)) == _KINDS
+
+
+def test_killed_at_any_moment_it_finishes_the_work_when_it_is_back(
+    operator: Operator, kube: Kube
+) -> None:
+    chance = random.Random(7)
+    for name in ("a", "b"):
+        kube.create(services.minimal(name))
+        time.sleep(chance.uniform(0, 0.1))
+        operator.stop(signal.SIGKILL)
+        kube.merge("LLMService", name, {"spec": {"replicas": 2}})
+        operator.start()
+    for name in ("a", "b"):
+        _settled(kube, name)
+        assert kube.there("Deployment", name)["spec"]["replicas"] == 2
+
+
+@pytest.fixture
+def second(operator: Operator, tmp_path: Path) -> Iterator[Operator]:
+    """Another process of the same operator, standing by."""
+    log = tmp_path / "second"
+    other = Operator(operator.kubeconfig, operator.lease_namespace, log, name="operator-1")
+    other.start(leads=False)
+    yield other
+    if other.process and other.process.poll() is None:
+        other.stop()
+
+
+def test_a_second_process_stands_by_and_takes_over_at_once_where_the_lease_is_given_up(
+    operator: Operator, second: Operator, kube: Kube
+) -> None:
+    assert not second.leads()
+
+    began = time.monotonic()
+    assert operator.stop() == 0
+    second.wait(second.leads, "leading", seconds=10)
+    took = time.monotonic() - began
+
+    kube.create(services.minimal("next"))
+    _settled(kube, "next")
+    assert took < 5, took
+    second.stop()
+
+
+def test_a_leader_that_stops_answering_is_replaced_and_writes_nothing_when_it_is_back(
+    operator: Operator, second: Operator, kube: Kube
+) -> None:
+    assert operator.process is not None
+    operator.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        second.wait(second.leads, "leading", seconds=30)
+        assert time.monotonic() - began < 15
+    finally:
+        operator.process.send_signal(signal.SIGCONT)
+    operator.wait(lambda: not operator.leads(), "deposed", seconds=5)
+    written = sum(operator.metric(_created(kind)) for kind in _KINDS)
+
+    kube.create(services.minimal("kept"))
+    _settled(kube, "kept")
+    assert sum(operator.metric(_created(kind)) for kind in _KINDS) == written
+    assert sum(second.metric(_created(kind)) for kind in _KINDS) == len(_KINDS)
+    second.stop()
+    operator.wait(operator.leads, "leading again", seconds=10)
+
+
+def _created(kind: str) -> str:
+    return f'llmservice_operator_child_writes_total{{kind="{kind}",verb="create"}}'
+
+
+def test_with_rights_in_one_namespace_it_serves_that_one_and_leaves_the_others(
+    operator: Operator, identity: Callable[..., Path], kube: Kube, tmp_path: Path
+) -> None:
+    operator.stop()
+    mine = kube.namespace
+    account = identity(mine, f"namespaces={{{mine}}}")
+    flags = (f"--namespaces={mine}",)
+    narrow = Operator(account, mine, tmp_path / "log", name="narrow-0", flags=flags)
+    narrow.start()
+    try:
+        kube.create(services.minimal("here"))
+        _settled(kube, "here")
+        kube.create(services.minimal("huge", gpu={"count": 64}))
+        found = services.wait_condition(kube, "huge", "Degraded", "True", "Unschedulable")
+        assert "Insufficient nvidia.com/gpu" in found["message"]  # the scheduler's own words
+        assert "forbidden" not in narrow.log.read_text()
+    finally:
+        narrow.stop()

@@ -1,0 +1,273 @@
+"""Whatever happens in whatever order, the operator ends with what render wants, and nothing else.
+
+Random edits, drift, foreign objects, crashes at any write, events that are lost or old.
+
+The reconcile, the writer, the store and the pure parts are the real ones; only the API server is a
+model (model_server.py).
+"""
+
+import asyncio
+import copy
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llmservice_operator import records, report
+from llmservice_operator.api import LLMService, Manifest
+from llmservice_operator.apply import Writer
+from llmservice_operator.client import ApiError, Client
+from llmservice_operator.controller import Controller
+from llmservice_operator.events import Recorder
+from llmservice_operator.kinds import CHILDREN
+from llmservice_operator.leader import Leader
+from llmservice_operator.ownership import covers, stamped
+from llmservice_operator.prerequisites import Prerequisites
+from llmservice_operator.records import Key
+from llmservice_operator.render import RenderDefaults, render
+from llmservice_operator.report import Reporter
+from llmservice_operator.rollout import ref_of
+from llmservice_operator.store import Store
+
+from tests.unit.controller.model_server import Crash, ModelServer, Name
+
+_KEY = Key("ns", "x")
+_RESOURCE: Name = ("LLMService", "x")
+_DEFAULTS = RenderDefaults(server_image="server:1")
+_SPECS: list[Manifest] = [
+    {},
+    {"replicas": 3},
+    {"autoscaling": {"min": 2, "max": 4}},
+    {"engine": {"args": {"max-model-len": 2048}}},
+    {"engine": {"image": "server:2"}, "replicas": 2},
+    {"disruption": {"maxUnavailable": 2}},
+    {"expose": {"service": {"port": 8080, "annotations": {"a": "b"}}}},
+    {"model": {"uri": "hf://"}},  # cannot be read
+]
+_NAMED_LIKE_US = ["Service", "ServiceAccount", "PodDisruptionBudget", "HorizontalPodAutoscaler"]
+_KINDS = list(CHILDREN)
+
+
+class World:
+    """One cluster and one operator, which may be replaced by a fresh one at any time."""
+
+    def __init__(self) -> None:
+        self.server = ModelServer()
+        self.foreign: dict[Name, Manifest] = {}
+        self._overtaken: dict[Name, Manifest] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        self.store = Store()
+        client = cast("Client", self.server)
+        leader = Leader("ns", "me", lambda: 0.0)
+        queue = cast("Any", _Unqueued())
+        self.controller = Controller(
+            self.store,
+            queue,
+            leader,
+            Prerequisites(client),
+            Writer(client, self.store),
+            Reporter(client, self.store, Recorder(client, "me")),
+            _DEFAULTS,
+        )
+        self.relist()
+
+    def relist(self) -> None:
+        """What a complete list of every kind brings."""
+        for kind in ("LLMService", *CHILDREN):
+            names = [name for name in self.server.objects if name[0] == kind]
+            parse: Any = records.resource if kind == "LLMService" else records.child
+            found = [parse(self.server.shown(name)) for name in names]
+            ours = [r for r in found if kind == "LLMService" or self._labelled(r)]
+            self.store.replace(kind, "", ours, self.server.clock)
+
+    def _labelled(self, child: records.Child) -> bool:
+        shown = self.server.shown((child.ref.kind, child.ref.name))
+        return "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {})
+
+    def hear(self, *, old: bool) -> None:
+        """An event for each object arrives, perhaps one that was overtaken by what we know."""
+        for name in list(self.server.objects):
+            now = self.server.shown(name)
+            shown = self._overtaken.get(name, now) if old else now
+            self._overtaken[name] = now
+            if name == _RESOURCE:
+                self.store.put(records.resource(shown))
+            elif "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {}):
+                self.store.put(records.child(shown))
+
+    async def reconcile(self) -> None:
+        try:
+            await self.controller.reconcile(_KEY)
+        except Crash:
+            self.restart()
+        except ApiError:
+            pass  # the queue would try again; so do we, in the end
+
+    # What users, controllers and others do.
+
+    def write_spec(self, number: int) -> None:
+        spec = {"model": {"uri": "hf://org/model-7B"}, **_SPECS[number]}
+        content = copy.deepcopy({"kind": "LLMService", "metadata": {"name": "x"}, "spec": spec})
+        known = self.server.objects.get(_RESOURCE)
+        if known is not None and "spec" in known.content:
+            known.content["spec"] = {}
+            known.owners = {}
+        self.server.applied(content, "user")
+
+    def occupy(self, kind: str, *, labelled: bool) -> None:
+        name = (kind, "x")
+        if name not in self.server.objects:
+            labels = {"app.kubernetes.io/managed-by": "llmservice-operator"} if labelled else {}
+            metadata = {"name": "x", "labels": {"theirs": "yes", **labels}}
+            self.server.applied({"kind": kind, "metadata": metadata, "spec": {"a": 1}}, "other")
+            self.foreign[name] = self.server.shown(name)
+
+    def drift(self, kind: str, what: str) -> None:
+        for name in [n for n in self.server.objects if n[0] == kind and n not in self.foreign]:
+            if what == "delete":
+                self.server.remove(name)
+            elif what == "edit":
+                self.server.edit(name, ("metadata", "labels", "app.kubernetes.io/name"), "z", "ed")
+            elif what == "add":
+                self.server.edit(name, ("metadata", "labels", "extra"), "yes", "ed")
+            elif what == "scale" and kind == "Deployment":
+                self.server.edit(name, ("spec", "replicas"), 4, "hpa")
+
+
+class _Unqueued:
+    """Nothing is scheduled here: the test says what runs."""
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_: 0.0
+
+
+_OPERATIONS = st.one_of(
+    st.tuples(st.just("spec"), st.integers(0, len(_SPECS) - 1)),
+    st.tuples(st.just("delete"), st.booleans()),
+    st.tuples(st.just("gc"), st.none()),
+    st.tuples(st.just("occupy"), st.sampled_from(_NAMED_LIKE_US), st.booleans()),
+    st.tuples(
+        st.just("drift"),
+        st.sampled_from(_KINDS),
+        st.sampled_from(["delete", "edit", "add", "scale"]),
+    ),
+    st.tuples(st.just("hear"), st.booleans()),
+    st.tuples(st.just("relist"), st.none()),
+    st.tuples(st.just("reconcile"), st.none()),
+    st.tuples(st.just("look and reconcile"), st.none()),
+    st.tuples(st.just("crash"), st.integers(1, 8), st.booleans()),
+)
+
+
+async def _play(world: World, first: int, operations: list[tuple[Any, ...]]) -> None:
+    world.write_spec(first)
+    world.relist()
+    await world.reconcile()
+    for what, *how in operations:
+        if "reconcile" in what:
+            if "look" in what:
+                world.relist()
+            await world.reconcile()
+        elif what == "crash":
+            world.server.crash_in, world.server.tell_before_crash = how
+            await world.reconcile()
+            world.server.crash_in = None
+        else:
+            _happen(world, what, *how)
+
+
+def _happen(world: World, what: str, *how: Any) -> None:
+    match what:
+        case "spec":
+            world.write_spec(*how)
+        case "delete":
+            world.server.remove(_RESOURCE)
+            if how[0]:
+                world.server.gc()
+        case "gc":
+            world.server.gc()
+        case "occupy":
+            world.occupy(how[0], labelled=how[1])
+        case "drift":
+            world.drift(*how)
+        case "hear":
+            world.hear(old=how[0])
+        case _:
+            world.relist()
+
+
+def _settle_deployments(world: World) -> None:
+    """The Deployment controller: every rollout is complete, no pod of an older one is left."""
+    for (kind, _), stored in world.server.objects.items():
+        if kind == "Deployment":
+            number = stored.content["spec"]["replicas"]
+            seen = {"observedGeneration": stored.generation}
+            status = {**seen, "replicas": number, "updatedReplicas": number}
+            if stored.status != status:
+                stored.status = status
+                world.server.clock += 1
+                stored.version = world.server.clock
+
+
+async def _end(world: World) -> int:
+    """Quiet at last: events come, garbage is collected. Returns the writes of the last round."""
+    for _ in range(12):
+        before = world.server.writes
+        world.server.gc()
+        _settle_deployments(world)
+        world.relist()
+        await world.reconcile()
+    return world.server.writes - before
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, len(_SPECS) - 1), st.lists(_OPERATIONS, max_size=20))
+def test_it_ends_with_what_render_wants_and_touches_nothing_else(
+    first: int, operations: list[tuple[Any, ...]]
+) -> None:
+    pause, report.PAUSE = report.PAUSE, 0.0  # no clock in here
+    try:
+        _check(first, operations)
+    finally:
+        report.PAUSE = pause
+
+
+def _check(first: int, operations: list[tuple[Any, ...]]) -> None:
+    world = World()
+    asyncio.run(_play(world, first, operations))
+    last_writes = asyncio.run(_end(world))
+
+    assert last_writes == 0, "it writes on and on"
+    fell_to_one = ("Deployment", ("spec", "replicas"))
+    assert fell_to_one not in world.server.orphaned
+    for name, was in world.foreign.items():
+        assert world.server.shown(name) == was, f"{name} is not ours and was changed"
+    if _RESOURCE not in world.server.objects:
+        assert set(world.server.objects) == set(world.foreign)
+        return
+    resource = world.server.shown(_RESOURCE)
+    try:
+        service = LLMService.parse(resource)
+    except ValueError:
+        stalled = [c for c in resource["status"]["conditions"] if c["type"] == "Stalled"]
+        assert [c["reason"] for c in stalled] == ["InvalidSpec"]
+        return
+    wanted = {ref_of(m): stamped(m) for m in render(service, _DEFAULTS)}
+    names = {(ref.kind, ref.name) for ref in wanted}
+    ours = set(world.server.objects) - set(world.foreign) - {_RESOURCE}
+    assert ours == names - set(world.foreign)
+    for ref, manifest in wanted.items():
+        if (ref.kind, ref.name) not in world.foreign:
+            shown = world.server.shown((ref.kind, ref.name))
+            assert covers(records.child(shown).owned, manifest)
+            content = {k: v for k, v in manifest.items() if k != "apiVersion"}
+            assert _within(content, shown), f"{ref} is not what render wants"
+    conflict = [c for c in resource["status"]["conditions"] if c["reason"] == "NameConflict"]
+    assert bool(conflict) == bool(names & set(world.foreign))
+
+
+def _within(wanted: Any, there: Any) -> bool:
+    if isinstance(wanted, dict):
+        return all(_within(value, (there or {}).get(name)) for name, value in wanted.items())
+    return wanted == there
