@@ -22,7 +22,7 @@ _BUILD_SECONDS = 3600.0
 _PROGRESS_SECONDS = 30.0
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 # MB of layers: kept whatever happens, left free on the disk, kept at most
-_KEPT = "10000,2000,20000"
+_KEPT = "8000,2000,12000"
 # zstd's fastest level halves what is written and is quicker than writing it uncompressed
 _COMPRESSION = "compression=zstd,compression-level=1,force-compression=true"
 
