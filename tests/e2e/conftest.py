@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dev import client, stack
-from tests.e2e.service import Service
+from tests.e2e.service import START_SECONDS, Service
 
 _NAME = "e2e"
 _EXAMPLE = Path("examples/cpu.yaml")
@@ -36,11 +36,16 @@ def running() -> Iterator[stack.Stack]:
 
 
 @pytest.fixture(scope="session")
-def service(running: stack.Stack) -> Service:
-    """The demo's LLMService, Ready, with a client pod beside it."""
+def applied(running: stack.Stack) -> Service:
+    """The demo's LLMService with a client pod beside it."""
     found = Service(running.cluster, _NAME, "smollm2")
     found.kubectl("apply", "-f", str(_EXAMPLE))
     client.start(running.cluster, _NAME, running.images.operator)
-    found.wait("Ready", "Serving", timeout=300)
-    found.wait_settled(timeout=60)
     return found
+
+
+@pytest.fixture
+def service(applied: Service) -> Service:
+    """The same, settled: one pod, which answers, whatever the test before left behind."""
+    applied.wait_settled(timeout=START_SECONDS)
+    return applied

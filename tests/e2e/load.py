@@ -20,7 +20,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 _TIMEOUT = 120  # two cores run two engines and a third that starts
-_PAUSE = 0.1
+_PAUSE = 0.5  # room for the engine that starts meanwhile
 _STREAM_TOKENS = 400
 _MAX_FAILURES = 50
 

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from dev import client, stack
 
 _T = TypeVar("_T")
 Manifest = dict[str, Any]
+START_SECONDS = 400  # a minute on two idle cores, many times that on busy ones
 _ASK = Path("dev/ask.py")
 _LOAD = Path("tests/e2e/load.py")
 
@@ -82,14 +84,17 @@ class Service:
             self.cluster, self.namespace, _ASK, self.url, question, timeout=120
         ).strip()
 
-    def load(self) -> "Load":
-        """Clients at work; returns once each kind of them has had its first answer."""
+    @contextmanager
+    def load(self) -> Iterator["Load"]:
+        """Clients at work, each kind of which has had its first answer; gone with the block."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         program = client.popen(self.cluster, self.namespace, _LOAD, self.url, self.name, **pipes)
-        assert program.stdout
-        first = program.stdout.readline()
-        assert first == "working\n", f"{first}{program.communicate(timeout=10)}"
-        return Load(program)
+        try:
+            assert program.stdout
+            assert program.stdout.readline() == "working\n"
+            yield Load(program)
+        finally:
+            program.kill()
 
 
 @dataclass(frozen=True)

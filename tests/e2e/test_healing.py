@@ -7,16 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import writes
-from tests.e2e.service import Service, wait_for
+from tests.e2e.service import START_SECONDS, Service, wait_for
 
-_RESTART_SECONDS = 180
 _SILENCE_SECONDS = 8
 
 
 @pytest.fixture(autouse=True)
 def silent_afterwards(service: Service) -> Iterator[None]:
     yield
-    service.wait_settled(_RESTART_SECONDS)
+    service.wait_settled(START_SECONDS)
     time.sleep(3)  # Kubernetes' own controllers report the last pod's end
     before = writes.count(service.cluster)
     time.sleep(_SILENCE_SECONDS)
@@ -39,7 +38,7 @@ def test_a_deleted_pod_is_replaced(service: Service) -> None:
     (old,) = service.items("pods")
     service.kubectl("delete", "pod", old["metadata"]["name"])
 
-    service.wait_settled(_RESTART_SECONDS)
+    service.wait_settled(START_SECONDS)
 
     (new,) = service.items("pods")
     assert new["metadata"]["uid"] != old["metadata"]["uid"]
@@ -55,5 +54,5 @@ def test_a_deleted_deployment_is_made_again(service: Service) -> None:
         )
 
     wait_for("another Deployment", again, timeout=5)
-    service.wait_settled(_RESTART_SECONDS)
+    service.wait_settled(START_SECONDS)
     assert "Paris" in service.ask("What is the capital of France?")

@@ -5,7 +5,7 @@ from collections import Counter
 
 from devcluster import Cluster
 
-# Leases are heartbeats, and a pod's own status is the kubelet's.
+# What the operator writes; Leases are heartbeats, and a pod's status is the kubelet's.
 _OURS = {
     "llmservices",
     "deployments",
@@ -22,6 +22,10 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def _ours(labels: dict[str, str]) -> bool:
+    if labels["resource"] == "events":
+        return (
+            labels["group"] == "events.k8s.io"
+        )  # the kubelet still writes those of the core group
     # the kubelet renews the tokens of running pods
     return labels["resource"] in _OURS and labels["subresource"] != "token"
 
