@@ -1,0 +1,87 @@
+"""What is written next: order, pruning, and who says how many replicas."""
+
+import pytest
+from llmservice_operator.api import Manifest
+from llmservice_operator.records import Child
+from llmservice_operator.rollout import step
+
+from tests.unit.controller.objects import child, deployment, observed, pod
+
+_OWN_REPLICAS = [
+    {
+        "manager": "llmservice-operator",
+        "operation": "Apply",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+    }
+]
+
+
+def _manifest(kind: str, name: str = "x", **spec: object) -> Manifest:
+    return {"kind": kind, "metadata": {"name": name, "namespace": "ns"}, "spec": spec}
+
+
+def test_what_a_pod_needs_is_written_before_the_deployment_and_what_acts_on_it_after() -> None:
+    kinds = ["HorizontalPodAutoscaler", "Deployment", "ConfigMap", "Service", "ServiceAccount"]
+    plan = step([_manifest(kind, replicas=1) for kind in kinds], observed())
+    order = [m["kind"] for m in plan.apply]
+    assert order.index("ConfigMap") < order.index("Deployment")
+    assert order.index("ServiceAccount") < order.index("Deployment")
+    assert order.index("Deployment") < order.index("HorizontalPodAutoscaler")
+
+
+def test_a_child_that_nothing_renders_goes_unless_it_is_going() -> None:
+    going = child("Service", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    plan = step([], observed(child("HorizontalPodAutoscaler"), going))
+    assert [c.ref.kind for c in plan.prune] == ["HorizontalPodAutoscaler"]
+
+
+@pytest.mark.parametrize(
+    ("there", "config", "gone"),
+    [
+        (deployment(2), "x-new", ["x-old"]),
+        (deployment(2), "x-old", []),  # a pod mentions it
+        (deployment(2, updatedReplicas=1), "x-new", []),  # an old pod may come back
+        (deployment(2, unavailableReplicas=1), "x-new", []),
+        (deployment(2, observedGeneration=0), "x-new", []),
+        (None, "x-new", []),
+    ],
+)
+def test_a_config_map_goes_once_no_pod_has_it_and_none_can_start_with_it(
+    there: Child | None, config: str, gone: list[str]
+) -> None:
+    children = [child("ConfigMap", "x-old"), child("ConfigMap", "x-new")]
+    seen = observed(*children, *([there] if there else []), pods=(pod(config=config),))
+    wanted = [_manifest("ConfigMap", "x-new"), _manifest("Deployment", replicas=2)]
+    assert [c.ref.name for c in step(wanted, seen).prune] == gone
+
+
+_AUTOSCALED = [_manifest("Deployment"), _manifest("HorizontalPodAutoscaler", minReplicas=2)]
+
+
+def _deployment_applied(*children: Child) -> Manifest:
+    (applied,) = (
+        m for m in step(_AUTOSCALED, observed(*children)).apply if m["kind"] == "Deployment"
+    )
+    return applied
+
+
+def test_replicas_that_are_ours_are_held_until_the_autoscaler_takes_them() -> None:
+    ours = child(
+        "Deployment", version=42, spec={"replicas": 3}, metadata={"managedFields": _OWN_REPLICAS}
+    )
+    applied = _deployment_applied(ours)
+    assert applied["spec"]["replicas"] == 3
+    assert applied["metadata"]["resourceVersion"] == "42"  # only if nobody scaled it meanwhile
+
+    assert "replicas" not in _deployment_applied(deployment(5))["spec"]
+
+
+def test_a_new_deployment_starts_with_what_the_autoscaler_wanted_last_or_its_minimum() -> None:
+    assert _deployment_applied()["spec"]["replicas"] == 2
+    scaler = child("HorizontalPodAutoscaler", status={"desiredReplicas": 4})
+    assert _deployment_applied(scaler)["spec"]["replicas"] == 4
+
+
+def test_replicas_that_the_resource_gives_are_what_is_applied() -> None:
+    (applied,) = step([_manifest("Deployment", replicas=7)], observed(deployment(3))).apply
+    assert applied["spec"]["replicas"] == 7

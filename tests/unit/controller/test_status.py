@@ -1,0 +1,191 @@
+"""From an observation to the status: conditions, their reasons, and sentences with numbers."""
+
+from typing import Any
+
+import pytest
+from llmservice_operator.api import LLMService, Manifest
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.observed import Observed, Problem
+from llmservice_operator.status import Situation, compute, merge_patch, transitions
+
+from tests.unit.controller.objects import child, deployment, observed, pod
+
+_NOW = "2026-05-01T00:00:00Z"
+_SERVICE = LLMService.parse(
+    {"metadata": {"name": "x", "namespace": "ns"}, "spec": {"model": {"uri": "hf://a/b"}}}
+)
+
+
+def _status(seen: Observed, *problems: Problem, now: str = _NOW, **placement: Any) -> Manifest:
+    return compute(Situation(_SERVICE, seen, problems, placement or None, now))
+
+
+def _told(status: Manifest) -> dict[str, tuple[str, str, str]]:
+    return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status["conditions"]}
+
+
+def _whole(*pods: Any, **status: Any) -> Observed:
+    return observed(child("Service"), deployment(2, **status), pods=pods)
+
+
+def test_all_pods_answer() -> None:
+    status = _status(_whole(pod("a", ready=True), pod("b", ready=True)))
+    assert _told(status) == {
+        "Ready": ("True", "Serving", "2 of 2 pods answer"),
+        "Progressing": ("False", "UpToDate", "2 of 2 pods answer, all of the newest revision"),
+        "Degraded": ("False", "AsExpected", "Nothing is wrong."),
+    }
+    assert status["observedGeneration"] == 1
+    assert (status["url"], status["model"]) == ("http://x.ns.svc/v1", "x")
+
+
+def test_one_of_two_answers_while_the_other_starts() -> None:
+    told = _told(_status(_whole(pod("a", ready=True), pod("b"))))
+    assert told["Ready"] == ("True", "PartlyServing", "1 of 2 pods answers")
+    assert told["Progressing"][:2] == told["Reconciling"][:2] == ("True", "Starting")
+
+
+def test_without_a_service_in_front_nothing_is_ready() -> None:
+    seen = observed(deployment(1), pods=(pod(ready=True),))
+    assert _told(_status(seen))["Ready"][0] == "False"
+
+
+def test_a_pod_that_is_going_counts_no_more() -> None:
+    seen = _whole(pod("a", ready=True), pod("b", ready=True, going=True))
+    assert _status(seen)["readyReplicas"] == 1
+    assert _told(_status(seen))["Ready"][1] == "PartlyServing"
+
+
+def test_a_rollout_under_way_counts_the_newest() -> None:
+    seen = _whole(pod("a", ready=True), pod("b", ready=True), replicas=3, updatedReplicas=1)
+    told = _told(_status(seen))
+    assert told["Progressing"] == (
+        "True",
+        "RollingOut",
+        "1 of 2 pods has the newest revision",
+    )
+
+
+def test_a_rollout_past_its_deadline_is_stalled_and_says_what_the_pods_suffer_from() -> None:
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    ended = {"terminated": {"exitCode": 2, "reason": "Error", "message": "bad max_model_len"}}
+    broken = pod("b", containerStatuses=[{"state": ended}])
+    told = _told(_status(_whole(pod("a", ready=True), broken, conditions=[late])))
+    assert told["Ready"][0] == "True"
+    assert told["Progressing"][:2] == ("False", "DeadlineExceeded")
+    assert told["Stalled"][2].endswith("1 of 2 pods ended with exit code 2: bad max_model_len")
+    assert "Reconciling" not in told
+
+
+def test_what_stalls_is_told_before_what_may_pass() -> None:
+    passing = Problem(Reason.SECRET_NOT_FOUND, "Secret s does not exist")
+    stalling = Problem(Reason.NAME_CONFLICT, "Service x exists", stalled=True)
+    told = _told(_status(observed(), passing))
+    assert told["Progressing"][:2] == ("True", "SecretNotFound")
+    assert "Stalled" not in told
+    told = _told(_status(observed(), passing, stalling))
+    assert told["Stalled"][0] == "True"
+    assert told["Degraded"][2] == "Secret s does not exist; Service x exists"
+    assert "Reconciling" not in told
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("ImagePullFailed", {"waiting": {"reason": "ErrImagePull", "message": "not found"}}),
+        (
+            "ImagePullFailed",
+            {
+                "waiting": {
+                    "reason": "ImagePullBackOff",
+                    "message": 'Back-off pulling image "i": ErrImagePull: not found',
+                }
+            },
+        ),
+    ],
+)
+def test_both_faces_of_one_failing_pull_give_the_same_words(reason: str, state: Manifest) -> None:
+    told = _told(_status(_whole(pod(containerStatuses=[{"state": state}]))))
+    assert told["Degraded"] == (
+        "True",
+        reason,
+        "the pod cannot pull the image server:1: not found",
+    )
+
+
+def test_a_crashing_server_gives_the_same_words_whether_it_waits_runs_or_has_just_ended() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "boom"}}
+    faces: list[Manifest] = [
+        {"state": ended},
+        {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended},
+        {"state": {"running": {}}, "lastState": ended},
+    ]
+    said = {_told(_status(_whole(pod(containerStatuses=[face]))))["Degraded"] for face in faces}
+    assert said == {("True", "CrashLooping", "the pod ended with exit code 1: boom")}
+
+
+def test_a_server_that_crashed_once_and_answers_now_is_fine() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    healed = pod(ready=True, containerStatuses=[{"state": {"running": {}}, "lastState": ended}])
+    assert _told(_status(_whole(healed)))["Degraded"][0] == "False"
+
+
+def test_an_unschedulable_pod_is_told_by_placement_where_nodes_are_known() -> None:
+    stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}
+    seen = _whole(pod("a", conditions=[stuck]), pod("b", conditions=[stuck]))
+    told = _told(_status(seen))
+    assert told["Degraded"][2] == "2 of 2 pods cannot be scheduled: 0/3"
+    told = _told(_status(seen, fittingNodes=0, message="no node has GPUs"))
+    assert told["Degraded"][2] == "2 of 2 pods cannot be scheduled: no node has GPUs"
+
+
+def test_the_date_of_a_condition_moves_only_with_its_status() -> None:
+    first = _status(_whole(pod("a"), pod("b")))
+    half = observed(
+        child("Service"), deployment(2), pods=(pod("a"), pod("b", ready=True)), status=first
+    )
+    later = _status(half, now="2026-05-01T01:00:00Z")
+    dates = {c["type"]: c["lastTransitionTime"] for c in later["conditions"]}
+    assert dates["Ready"] == "2026-05-01T01:00:00Z"
+    assert dates["Degraded"] == dates["Progressing"] == _NOW
+
+
+def test_the_same_observation_gives_no_patch() -> None:
+    seen = _whole(pod("a", ready=True))
+    status = _status(seen)
+    again = Observed(seen.resource, seen.children, seen.pods)
+    known = observed(*again.children, pods=again.pods, status=status)
+    assert merge_patch(status, _status(known, now="2027-01-01T00:00:00Z")) == {}
+
+
+@pytest.mark.parametrize("garbage", [{"conditions": "none"}, {"conditions": [1, {}]}, {"x": [1]}])
+def test_garbage_in_the_old_status_is_replaced(garbage: Manifest) -> None:
+    seen = observed(child("Service"), deployment(1), pods=(pod(ready=True),), status=garbage)
+    status = _status(seen)
+    assert _told(status)["Ready"][0] == "True"
+    assert merge_patch(garbage, status)["conditions"] == status["conditions"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "patch"),
+    [
+        ({}, {"a": 1}, {"a": 1}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": None}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": None}}),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}),
+        ({"a": 0}, {"a": 0}, {}),
+        ({"a": {"b": 1}}, {"a": 1}, {"a": 1}),
+    ],
+)
+def test_the_patch_holds_only_what_differs(old: Manifest, new: Manifest, patch: Manifest) -> None:
+    assert merge_patch(old, new) == patch
+
+
+def test_only_a_changed_verdict_is_news() -> None:
+    def with_message(words: str, status: str = "True") -> Manifest:
+        condition = {"type": "Ready", "status": status, "reason": "Serving", "message": words}
+        return {"conditions": [condition]}
+
+    assert transitions(with_message("1 of 2"), with_message("2 of 2")) == []
+    assert len(transitions(with_message("a"), with_message("a", status="False"))) == 1
+    assert len(transitions({}, with_message("a"))) == 1

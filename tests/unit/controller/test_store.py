@@ -1,0 +1,100 @@
+"""The store: newer wins, a list shows what is gone, and each change names whom it concerns."""
+
+from llmservice_operator.placement import NodeFacts
+from llmservice_operator.records import Key, Ref
+from llmservice_operator.store import Store
+
+from tests.unit.controller.objects import child, pod, resource
+
+_X = frozenset({Key("ns", "x")})
+_SERVICE = Ref("Service", "ns", "x")
+
+
+def test_a_change_concerns_the_owner_by_its_name() -> None:
+    store = Store()
+    assert store.put(resource()) == _X
+    assert store.put(child("Service")) == _X
+    assert store.put(pod()) == _X
+    assert [c.ref for c in store.owned_by("u")] == [_SERVICE]
+    assert [p.ref.name for p in store.pods(Key("ns", "x"))] == ["p"]
+
+
+def test_an_object_without_an_owner_concerns_nobody() -> None:
+    assert Store().put(child("Service", owner=None)) == frozenset()
+
+
+def test_what_was_seen_before_changes_nothing_and_concerns_nobody() -> None:
+    store = Store()
+    written = child("Service", version=7)  # the answer to a write
+    store.put(written)
+    assert store.put(child("Service", version=7)) == frozenset()  # its echo
+    assert store.put(child("Service", version=5)) == frozenset()  # one that was overtaken
+    assert store.child(_SERVICE) is written
+
+
+def test_an_old_deletion_does_not_remove_a_newer_object_of_the_name() -> None:
+    store = Store()
+    store.put(child("Service", version=9))
+    assert store.remove(child("Service", version=8)) == frozenset()
+    assert store.child(_SERVICE) is not None
+    assert store.remove(child("Service", version=10)) == _X
+    assert store.child(_SERVICE) is None
+    assert store.owned_by("u") == []
+
+
+def test_a_new_owner_replaces_the_old_one() -> None:
+    store = Store()
+    store.put(child("Service", version=1, owner="old"))
+    store.put(child("Service", version=2, owner="new"))
+    assert store.owned_by("old") == []
+    assert [c.ref for c in store.owned_by("new")] == [_SERVICE]
+
+
+def test_a_list_removes_what_it_lacks_and_spares_what_is_newer() -> None:
+    store = Store()
+    store.put(child("Service", "x", version=3))
+    store.put(child("Service", "young", version=12))
+    store.put(child("Deployment", "x", version=3))
+
+    assert store.replace("Service", "", [], version=10) == _X
+
+    assert store.child(_SERVICE) is None
+    assert store.child(Ref("Service", "ns", "young")) is not None
+    assert store.child(Ref("Deployment", "ns", "x")) is not None
+
+
+def test_a_list_of_one_namespace_says_nothing_of_another() -> None:
+    store = Store()
+    store.put(resource(version=1))
+    store.replace("LLMService", "other", [], version=10)
+    assert store.everyone() == [Key("ns", "x")]
+    store.replace("LLMService", "ns", [], version=10)
+    assert store.everyone() == []
+
+
+def test_a_heartbeat_of_a_node_is_no_news() -> None:
+    store = Store()
+    node = NodeFacts(name="n", allocatable={"nvidia.com/gpu": "8"})
+    assert store.put_node(node)
+    assert not store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": "8"}))
+    assert store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": "7"}))
+    assert store.remove_node("n")
+    assert not store.remove_node("n")
+
+
+def test_only_those_whose_pods_found_no_node_wait_for_nodes() -> None:
+    store = Store()
+    store.put(pod("fine", ready=True))
+    assert store.waiting_for_nodes() == frozenset()
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    store.put(pod("stuck", conditions=[unschedulable]))
+    assert store.waiting_for_nodes() == _X
+
+
+def test_nothing_is_kept_of_what_is_gone() -> None:
+    store = Store()
+    for number in range(50):
+        for record in (resource(number), child("Service", version=number), pod(version=number)):
+            store.put(record)
+            store.remove(record)
+    assert not any(vars(store).values())
