@@ -6,6 +6,7 @@ may_write right before it is sent. Never: a retry (the queue does that), a cache
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import LEASE, Kind
 from llmservice_operator.records import FIELD_MANAGER
 
+_UNPRINTABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": FIELD_MANAGER}
@@ -159,7 +161,7 @@ class Client:
                 method,
                 self.connection.server + request.path,
                 params=request.query,
-                data=json.dumps(body, separators=(",", ":")).encode() if body else None,
+                data=_encoded(body) if body else None,
                 headers={**self.connection.headers(), "Content-Type": request.content},
                 timeout=request.timeout,
             ) as response:
@@ -172,11 +174,20 @@ class Client:
             raise ApiError(0, "NoAnswer", str(error) or type(error).__name__) from error
 
 
+def _encoded(body: Manifest) -> bytes:
+    """JSON that a YAML reader takes too, since the API server reads apply patches as YAML.
+
+    It refuses surrogate pairs as escapes, and these characters other than as escapes.
+    """
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+
+
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
     text = await response.text()
     status: Manifest = {}
-    with suppress(ValueError):  # a proxy's page, not the API server's Status
-        status = json.loads(text)
+    with suppress(ValueError, TypeError):  # a proxy's page, not the API server's Status
+        status = dict(json.loads(text))
     causes: list[Manifest] = status.get("details", {}).get("causes", [])
     reason = status.get("reason", response.reason or "")
     if any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes):

@@ -42,6 +42,8 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     yield name
+    # first what the operator would otherwise heal while the namespace is emptied
+    cluster.kubectl("delete", "llmservices", "--all", "-n", name)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 

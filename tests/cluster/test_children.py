@@ -28,6 +28,15 @@ def test_a_minimal_resource_becomes_ready_with_all_its_children(
     assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (1, 1, 1)
 
 
+def test_any_text_reaches_the_children_unchanged(operator: Operator, kube: Kube) -> None:
+    odd = '🙂 \x7f\x80\x85\ufffe ü \\ " \n: - #'
+    env = [{"name": "ODD", "value": odd}]
+    kube.create(services.minimal("odd", engine={"env": env}))
+    services.wait_ready(kube, "odd")
+    (container,) = kube.list("Pod")[0]["spec"]["containers"]
+    assert [e["value"] for e in container["env"] if e["name"] == "ODD"] == [odd]
+
+
 def test_every_child_is_there_half_a_second_after_apply(operator: Operator, kube: Kube) -> None:
     waits: list[float] = []
     for attempt in range(3):  # the machine's own hiccups are not the operator's

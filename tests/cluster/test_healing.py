@@ -13,7 +13,6 @@ from devcluster import Cluster
 from tests.cluster import services, writes
 from tests.cluster.kube import Kube, Manifest, eventually
 from tests.cluster.operator_process import Operator
-from tests.e2e.writes import count
 
 _EDITS: dict[str, Manifest] = {
     "ServiceAccount": {"automountServiceAccountToken": True},
@@ -138,7 +137,7 @@ def test_nothing_is_written_when_nothing_changes_nor_after_a_restart(
     services.wait_ready(kube, "quiet")
     before = writes.until_quiet(cluster)
     time.sleep(6)  # longer than the Lease's period
-    assert count(cluster) - before == Counter()
+    assert writes.count(cluster) - before == Counter()
 
     operator.stop()
     operator.start()
@@ -146,7 +145,7 @@ def test_nothing_is_written_when_nothing_changes_nor_after_a_restart(
     reconciled = 'controller_runtime_reconcile_total{controller="llmservice",result="success"}'
     operator.wait(lambda: operator.metric(reconciled) >= 1, "done with its first reconciles")
     time.sleep(2)
-    assert count(cluster) - before == Counter()
+    assert writes.count(cluster) - before == Counter()
 
 
 def test_drift_while_the_operator_was_down_is_healed_when_it_is_back(
