@@ -18,8 +18,16 @@ _EXAMPLE = Path("examples/cpu.yaml")
 _ORDER = ("answer", "quiet", "bad_input", "rollout", "healing", "deletion")
 
 
+# A hook of this folder sees the items of all of them.
+_HERE = Path(__file__).parent
+_TEST_SECONDS = 2 * START_SECONDS
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = [f"test_{name}" for name in _ORDER]
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
 
     def place(item: pytest.Item) -> int:
         return names.index(item.path.stem) if item.path.stem in names else -1

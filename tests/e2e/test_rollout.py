@@ -2,12 +2,9 @@
 
 import time
 
-import pytest
-
 from tests.e2e.service import START_SECONDS, Service
 
 
-@pytest.mark.timeout(2 * START_SECONDS)
 def test_a_changed_engine_argument_rolls_out_without_a_failed_request(service: Service) -> None:
     (old,) = service.items("pods")
 
@@ -22,7 +19,6 @@ def test_a_changed_engine_argument_rolls_out_without_a_failed_request(service: S
     assert min(report["fresh"], report["pooled"], report["streams"]) >= 3, report
 
 
-@pytest.mark.timeout(2 * START_SECONDS)
 def test_the_same_clients_do_see_a_pod_that_is_killed(service: Service) -> None:
     """The control: without a drain there are failures, so the proof above can fail."""
     (pod,) = service.items("pods")
