@@ -16,7 +16,8 @@ NAME = "client"
 
 
 def start(cluster: Cluster, namespace: str, image: str) -> None:
-    """Start the pod, or keep the one that runs; returns once it is Ready."""
+    """Start the pod, in place of one that ran before; returns once it is Ready."""
+    cluster.kubectl("-n", namespace, "delete", "pod", NAME, "--ignore-not-found")
     manifest = json.dumps(_pod(namespace, image))
     cluster.kubectl("apply", "-f", "-", input=manifest)
     cluster.kubectl(
