@@ -2,6 +2,7 @@
 # of this repository into it, editable. Installs nothing outside .venv but, as root on Debian,
 # the package that `python3 -m venv` needs.
 set -eu
+exec >&2  # standard output belongs to the target: eval "$(make -s env)"
 python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
