@@ -64,7 +64,7 @@ def _wait_ready(cluster: Cluster) -> str:
             shown = message
         if stack.condition(got, "Ready").get("status") == "True":
             return got["status"]["url"]
-        time.sleep(1)
+        time.sleep(2)
     raise SystemExit(f"not Ready within {_READY_SECONDS} s; the last word: {shown}")
 
 
