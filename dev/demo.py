@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
 
-from devcluster import Cluster
+from devcluster import Cluster, failures
 
 from dev import client, stack
 from dev.progress import say, step
@@ -80,10 +80,11 @@ def _message(resource: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["up"]:
-            up()
-        case ["down"]:
-            stack.down(CLUSTER)
-        case _:
-            raise SystemExit(__doc__)
+    with failures.told("demo"):
+        match sys.argv[1:]:
+            case ["up"]:
+                up()
+            case ["down"]:
+                stack.down(CLUSTER)
+            case _:
+                raise SystemExit(__doc__)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import Cluster, images
+from devcluster import Cluster, failures, images
 from devcluster.images import Build, Builder
 
 from dev.progress import step
@@ -50,5 +50,6 @@ def _image(builder: Builder, name: str, target: str, base: str) -> str:
 
 
 if __name__ == "__main__":
-    tags = build()
+    with failures.told("images"):
+        tags = build()
     print(f"{tags.operator}\n{tags.server}")

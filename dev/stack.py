@@ -4,14 +4,18 @@ model in a volume. Every part is idempotent: what is there already is kept or br
 """
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from devcluster import Cluster, tools
+from devcluster import Cluster, debian, provider, tools
 
 from dev import images, model
 from dev.progress import say, step
@@ -21,6 +25,7 @@ RELEASE = "llmservice-operator"
 CLAIM = "models"
 MODEL = "smollm2-135m-instruct"
 _CHART = "charts/llmservice-operator"
+_ABANDON_SECONDS = 30
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -41,21 +46,37 @@ class Prepared:
 
 
 def prepare(*beside: Callable[[], None]) -> Prepared:
-    """Build the images, the model and helm, with `beside` running at the same time."""
+    """Build the images, the model and helm, with `beside` running at the same time.
+
+    Where one fails the others are ended too, and its error is raised; before anything is built,
+    where this machine cannot run a node.
+    """
+    needed: list[str] = ["kubectl", "helm"]
+    if provider.choose("node", provider.Machine.here()) == "embedded":
+        debian.ensure()
+        needed += [*tools.CONTROL_PLANE, *tools.NODE]
+    else:
+        needed.append("kwok")
     works: dict[str, Callable[[], Any]] = {
         "images": images.build,
         "model": model.prepare,
-        "tools": partial(tools.ensure, "kubectl", "helm", *tools.CONTROL_PLANE, *tools.NODE),
+        "tools": partial(tools.ensure, *dict.fromkeys(needed)),
     }
     for work in beside:
         works["cluster"] = work
     done: dict[str, Any] = {}
     say(f"side by side: {', '.join(works)} …")
-    with ThreadPoolExecutor(len(works)) as pool:
-        names = {pool.submit(work): name for name, work in works.items()}
+    pool = ThreadPoolExecutor(len(works))
+    names = {pool.submit(work): name for name, work in works.items()}
+    try:
         for future in as_completed(names):
             done[names[future]] = future.result()
             say(f"{names[future]}: done")
+    except BaseException:
+        say("a failure: ending the rest …")
+        pool.shutdown(wait=False, cancel_futures=True)
+        _abandon(names)
+        raise
     return Prepared(done["images"], done["model"])
 
 
@@ -82,11 +103,21 @@ def down(name: str) -> None:
 
 def install(cluster: Cluster, built: images.Images) -> None:
     """Install or upgrade the chart; returns once the operator's pod is ready."""
+    _settle(cluster)
     repository, _, tag = built.operator.rpartition(":")
     values = {"image.repository": repository, "image.tag": tag, "server.image": built.server}
     settings = [f"--set-string={key}={value}" for key, value in values.items()]
     arguments = ["upgrade", "--install", RELEASE, _CHART, "--namespace", SYSTEM, *settings]
     cluster.helm(*arguments, "--wait", "--timeout", "120s", timeout=150)
+
+
+def _settle(cluster: Cluster) -> None:
+    """Undo what a helm that was killed left half done: it refuses to go on from there."""
+    listed = cluster.helm("list", "--pending", "--namespace", SYSTEM, "--output", "json")
+    for release in json.loads(listed):
+        undo = "uninstall" if release["status"] == "pending-install" else "rollback"
+        say(f"helm: {undo} of {release['name']}, which is {release['status']}")
+        cluster.helm(undo, release["name"], "--namespace", SYSTEM)
 
 
 def real_node(cluster: Cluster) -> str:
@@ -107,6 +138,20 @@ def condition(resource: dict[str, Any], kind: str) -> dict[str, Any]:
         if found["type"] == kind and fresh:
             return found
     return {}
+
+
+def _abandon(works: Collection[Future[Any]]) -> None:
+    """End the programs that works still run, so that these fail too and clean up after themselves.
+
+    Programs in a session of their own, such as apt's, are left to end by themselves.
+    """
+    deadline = time.monotonic() + _ABANDON_SECONDS
+    while wait(works, timeout=0.5).not_done and time.monotonic() < deadline:
+        for file in Path("/proc/self/task").glob("*/children"):
+            for pid in map(int, file.read_text().split()):
+                with suppress(ProcessLookupError):
+                    if os.getpgid(pid) == os.getpgrp():
+                        os.kill(pid, signal.SIGTERM)
 
 
 def _namespace(cluster: Cluster, name: str) -> None:

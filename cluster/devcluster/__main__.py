@@ -5,10 +5,9 @@ import shlex
 import sys
 from typing import get_args
 
-from devcluster import state
+from devcluster import failures, state
 from devcluster.cluster import Cluster
 from devcluster.state import Shape
-from devcluster.waiting import ClusterError
 
 
 def main() -> int:
@@ -16,8 +15,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         _run(arguments)
-    except (ClusterError, ValueError) as error:
-        print(f"devcluster: {error}", file=sys.stderr)
+    except (*failures.EXPECTED, ValueError) as error:
+        print(f"devcluster: {failures.text(error)}", file=sys.stderr)
         return 1
     return 0
 

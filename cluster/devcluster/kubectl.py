@@ -1,4 +1,4 @@
-"""Runs kubectl against one cluster."""
+"""Runs kubectl, or helm, against one cluster."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 def run(
     tool: Path, kubeconfig: Path, arguments: Sequence[str], stdin: str | None, timeout: float
 ) -> str:
-    """The output of kubectl. CalledProcessError, with what it said shown, where it fails."""
+    """The output of the tool. CalledProcessError, with what it said shown, where it fails."""
     result = subprocess.run(
         [tool, *arguments],
         env={**os.environ, "KUBECONFIG": str(kubeconfig)},
@@ -25,7 +25,7 @@ def run(
     )
     if result.returncode:
         failure = subprocess.CalledProcessError(
-            result.returncode, ["kubectl", *arguments], result.stdout, result.stderr
+            result.returncode, [tool.name, *arguments], result.stdout, result.stderr
         )
         failure.add_note(result.stderr.strip())
         raise failure

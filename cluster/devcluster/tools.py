@@ -120,7 +120,7 @@ def _build(module: str, names: list[str]) -> None:
             [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", f"{target}/"]
             + [TOOLS[name].package for name in names],
             cwd=_MODULES / module,
-            env=_environment(),
+            env=_environment() | {"GOTMPDIR": target},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
