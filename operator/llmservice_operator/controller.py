@@ -56,7 +56,7 @@ class Controller:
             plan = rollout.step(desired, self._observe(resource))
             problems = await self.writer.carry_out(plan, resource)
         wait = await self.reporter.report(resource, self._status(resource, service, problems))
-        if problems:
+        if problems and service:  # an unreadable spec waits for the next one, not for time
             self.queue.retry(key)
         else:
             self.queue.forget(key)
