@@ -1,21 +1,25 @@
 """Builds Dockerfiles with BuildKit, without a Docker daemon and without a registry.
 
 Promises: the daemon runs while a `BuildKit` is open and not longer, not even when the process is
-killed; its state and all that it makes lie below the cache. Never listens on a network.
+killed, and so do its mounts and what it runs; its state and all that it makes lie below the cache.
+Never listens on a network.
 """
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import base, buildsecrets, debian, imagestore, oci, tools
+from devcluster import base, buildsecrets, cgroups, debian, imagestore, oci, tools
 from devcluster.build import Build
+from devcluster.layout import Layout
 from devcluster.waiting import ClusterError, wait_until
 
 _BUILD_SECONDS = 3600.0
@@ -109,17 +113,25 @@ def daemon() -> Generator[BuildKit]:
     imagestore.folder().mkdir(parents=True, exist_ok=True)
     log = imagestore.folder() / "buildkitd.log"
     # the socket is not below the cache, whose path may be too long for one
-    with tempfile.TemporaryDirectory(prefix="devcluster-") as private, log.open("w") as sink:
+    with (
+        tempfile.TemporaryDirectory(prefix="devcluster-") as private,
+        _surroundings() as (environment, group),
+        log.open("w") as sink,
+    ):
+        config = Path(private) / "buildkitd.toml"
+        config.write_text(f'[worker.oci]\ndefaultCgroupParent = "{group}"\n')
         builder = BuildKit(programs["buildctl"], f"unix://{private}/buildkit.sock")
         process = subprocess.Popen(
-            # TERM reaches it even when this process is killed
             [
-                *("setpriv", "--pdeathsig=TERM", "--", str(programs["buildkitd"])),
-                *(f"--root={imagestore.folder() / 'buildkit'}", f"--addr={builder.address}"),
+                # killed with this process, and with it the namespaces and all that is in them
+                *("setpriv", "--pdeathsig=KILL", "--", "unshare", "--mount", "--pid"),
+                *("--fork", "--kill-child", "--mount-proc", "--", str(programs["buildkitd"])),
+                *(f"--config={config}", f"--addr={builder.address}"),
+                f"--root={imagestore.folder() / 'buildkit'}",
                 *("--oci-worker=true", "--containerd-worker=false", "--oci-worker-net=host"),
                 f"--oci-worker-gc-keepstorage={_KEPT}",
             ],
-            env={**os.environ, "PATH": _PATH},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -128,12 +140,37 @@ def daemon() -> Generator[BuildKit]:
             wait_until("starting buildkitd", lambda: _answers(builder, process, log), 60)
             yield builder
         finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+@contextmanager
+def _surroundings() -> Generator[tuple[dict[str, str], str]]:
+    """buildkitd's environment and control group; nothing of it stays, of a killed one neither."""
+    scratch, identity = imagestore.folder() / "tmp", Layout(imagestore.folder()).id
+
+    def clear() -> None:
+        shutil.rmtree(scratch, ignore_errors=True)
+        cgroups.remove(identity)
+
+    clear()
+    scratch.mkdir()
+    try:
+        yield {**os.environ, "PATH": _PATH, "TMPDIR": str(scratch)}, cgroups.name(identity)
+    finally:
+        clear()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the daemon in its namespace; `unshare`, its parent, ends with it and takes no TERM."""
+    with suppress(OSError):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        for pid in map(int, children.split()):
+            os.kill(pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(builder: BuildKit, process: subprocess.Popen[bytes], log: Path) -> bool:
