@@ -1,15 +1,17 @@
 """Programs of the operating system that a real node needs.
 
 Promises: installs Debian packages only as root and only those whose program is missing; else says
-the command to run.
+the command to run. One installation at a time; no service of a package is started by it.
 """
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+from devcluster import layout, locks
 from devcluster.waiting import ClusterError
 
 _PACKAGES = {
@@ -22,6 +24,9 @@ _PACKAGES = {
 }
 _CNI_PACKAGE = "containernetworking-plugins"
 _CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_SECONDS = 1800.0
+_LOCK = ("-o", "DPkg::Lock::Timeout=300")  # seconds; held by the machine's own upgrades
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -41,21 +46,47 @@ def _install(absent: Callable[[], list[str]]) -> None:
     command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise ClusterError(f"more programs are needed. As root: {command}")
-    print(f"· installing {', '.join(missing)}", flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in ("apt-get update", command):
-        done = subprocess.run(
-            step.split(),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ClusterError(f"{step} failed:\n{done.stderr[-2000:]}")
+    with locks.held(layout.home() / ".apt.lock", "installing packages"), _no_services():
+        if missing := absent():  # not installed by another process meanwhile
+            print(f"· installing {', '.join(missing)}", flush=True)
+            _apt("update")
+            _apt("install", "-y", "--no-install-recommends", *missing)
     if missing := absent():
         raise ClusterError(f"still missing after {command}: {', '.join(missing)}")
+
+
+def _apt(*arguments: str) -> None:
+    done = subprocess.run(
+        ["apt-get", *_LOCK, *arguments],
+        env={**os.environ, "PATH": _PATH, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+        start_new_session=True,  # an interrupt must not leave packages half installed
+    )
+    if done.returncode:
+        raise ClusterError(f"apt-get {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+
+
+@contextmanager
+def _no_services() -> Generator[None]:
+    """Have Debian start no service, unless the machine has its own policy on that.
+
+    The policy holds as long as this process lives, so that one left behind does nothing.
+    """
+    process = f"/proc/{os.getpid()}"
+    own = f"#!/bin/sh\n# devcluster\n[ ! -e {process} ] || exit 101\n"
+    if _POLICY.exists() and "# devcluster" not in _POLICY.read_text():
+        yield
+        return
+    _POLICY.write_text(own)
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
 
 
 def cni_folder() -> Path:
