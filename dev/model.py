@@ -8,7 +8,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from devcluster import images, layout
+from devcluster import images, layout, locks
 from devcluster.images import Build
 
 from dev.images import server
@@ -23,21 +23,34 @@ def prepare() -> Path:
     """The folder that holds the model's safetensors, configuration and tokenizer."""
     place = layout.home() / "models" / NAME
     source = _digest()
-    if (place / _STAMP).exists() and (place / _STAMP).read_text() == source:
+    if _made_of(place) == source:
         return place
-    with step("model", "the server's image, then its conversion to safetensors"):
-        fresh = place.with_name(f"{NAME}.new")
-        with images.builder() as builder:
-            base = builder.base()
-            args = {"BASE_IMAGE": base, "SERVER_IMAGE": server(builder, base)}
-            shutil.rmtree(fresh, ignore_errors=True)
-            builder.files(Build(_SOURCE, _SOURCE / "Dockerfile", args=args), NAME, fresh)
-        (fresh / _STAMP).write_text(source)
-        for path in (place.parent, fresh, *fresh.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o644)  # pods read it as another user
-        shutil.rmtree(place, ignore_errors=True)
-        fresh.rename(place)
+    with (
+        step("model", "the server's image, then its conversion to safetensors"),
+        locks.held(place.with_name(f".{NAME}.lock"), "making the model"),
+    ):
+        if _made_of(place) != source:  # not made by another process meanwhile
+            _make(place, source)
     return place
+
+
+def _make(place: Path, source: str) -> None:
+    fresh = place.with_name(f"{NAME}.new")
+    with images.builder() as builder:
+        base = builder.base()
+        args = {"BASE_IMAGE": base, "SERVER_IMAGE": server(builder, base)}
+        shutil.rmtree(fresh, ignore_errors=True)
+        builder.files(Build(_SOURCE, _SOURCE / "Dockerfile", args=args), NAME, fresh)
+    (fresh / _STAMP).write_text(source)
+    for path in (place.parent, fresh, *fresh.iterdir()):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # pods read it as another user
+    shutil.rmtree(place, ignore_errors=True)
+    fresh.rename(place)
+
+
+def _made_of(place: Path) -> str | None:
+    stamp = place / _STAMP
+    return stamp.read_text() if stamp.exists() else None
 
 
 def _digest() -> str:
