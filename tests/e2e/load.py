@@ -86,7 +86,8 @@ def repeat(kind: Callable[[], None]) -> None:
             done[kind.__name__] += 1
         except Exception as error:  # noqa: BLE001  whatever it is, the request failed
             failures.append(f"{kind.__name__} of {begun}: {type(error).__name__}: {error}")
-            kept.close()
+            if kind is pooled:
+                kept.close()
         time.sleep(_PAUSE)
 
 
