@@ -27,7 +27,7 @@ def prepare() -> Path:
         return place
     with (
         step("model", "the server's image, then its conversion to safetensors"),
-        locks.held(place.with_name(f".{NAME}.lock"), "making the model"),
+        locks.held(layout.home() / ".model.lock", "making the model"),
     ):
         if _made_of(place) != source:  # not made by another process meanwhile
             _make(place, source)
