@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devcluster import buildsecrets
 from devcluster.build import Build
-from devcluster.waiting import ClusterError
+from devcluster.waiting import ClusterError, ticking
 
 _BASE = "python:3.12-slim"
 _BUILD_SECONDS = 3600.0
@@ -25,7 +25,7 @@ class Docker:
         return os.environ.get("BASE_IMAGE", _BASE)
 
     def image(self, build: Build, repository: str) -> str:
-        with tempfile.NamedTemporaryFile("r") as said:
+        with tempfile.NamedTemporaryFile("r") as said, ticking(repository):
             _build(build, [f"--iidfile={said.name}"])
             identity = said.read().strip()
         tag = f"{repository}:dev-{identity.removeprefix('sha256:')[:12]}"
@@ -33,8 +33,8 @@ class Docker:
         return tag
 
     def files(self, build: Build, name: str, destination: Path) -> None:
-        print(f"· building {name}", flush=True)
-        _build(build, [f"--output=type=local,dest={destination}"])
+        with ticking(name):
+            _build(build, [f"--output=type=local,dest={destination}"])
 
 
 def save(tag: str, archive: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from devcluster import files, kwok, layout, tools
+from devcluster import failures, files, kubectl, kwok, layout, tools
 from devcluster.addresses import Addresses
 from devcluster.layout import Layout
 from devcluster.processes import Processes
@@ -87,14 +87,28 @@ def node_path(below: Path) -> PurePosixPath:
 
 
 def up(place: Layout) -> None:
-    """Create the cluster, or start it; returns once its node is Ready."""
+    """Create the cluster, or start it; returns once its node is Ready.
+
+    One that does not become Ready, of an `up` that was killed, is made anew.
+    """
     if name(place) in _run(["kind", "get", "clusters"]).split():
-        _run(start_command(place))
-        _run(export_command(place))
-    else:
-        print("· kind creates the cluster (minutes the first time)", flush=True)
-        files.write(place.folder / "kind.yaml", yaml.safe_dump(config()))
-        _run(create_command(place))
+        try:
+            _start(place)
+        except failures.EXPECTED as error:
+            print(f"· kind's cluster is made anew: {failures.text(error)}", flush=True)
+            _run(delete_command(place))
+        else:
+            return
+    print("· kind creates the cluster (minutes the first time)", flush=True)
+    files.write(place.folder / "kind.yaml", yaml.safe_dump(config()))
+    _run(create_command(place))
+
+
+def _start(place: Layout) -> None:
+    _run(start_command(place))
+    _run(export_command(place))
+    wait = ("wait", "--for=condition=Ready", "nodes", "--selector=type!=kwok", "--timeout=180s")
+    kubectl.run(tools.ensure("kubectl")["kubectl"], place.kubeconfig, wait, None, timeout=200)
 
 
 def load(place: Layout, archive: Path) -> None:

@@ -11,19 +11,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster import golang, layout, locks
-from devcluster.waiting import ClusterError
+from devcluster.waiting import ClusterError, ticking
 
 _MODULES = Path(__file__).parent.parent / "go"
-_PROGRESS_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ def _build(module: str, names: list[str]) -> None:
     for stale in _folder(module).glob("building-*"):  # of a build that was killed
         shutil.rmtree(stale)
     building = tempfile.TemporaryDirectory(dir=_folder(module), prefix="building-")
-    with building as target, _ticking(names[0]):
+    with building as target, ticking(names[0]):
         built = subprocess.run(
             [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", f"{target}/"]
             + [TOOLS[name].package for name in names],
@@ -165,22 +161,3 @@ def _version(go: str, module: str) -> dict[str, str]:
     version = listed.stdout.strip()
     major, minor = version.removeprefix("v").split(".")[:2]
     return {"version": version, "major": major, "minor": minor}
-
-
-@contextmanager
-def _ticking(name: str) -> Generator[None]:
-    """A line every now and then, so that a long build is seen to live."""
-    done = threading.Event()
-
-    def tick() -> None:
-        begun = time.monotonic()
-        while not done.wait(_PROGRESS_SECONDS):
-            print(f"  still building {name} … {time.monotonic() - begun:.0f} s", flush=True)
-
-    thread = threading.Thread(target=tick, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -1,10 +1,13 @@
 """Waiting for something to become true, never for ever."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+_PROGRESS_SECONDS = 30
 
 
 class ClusterError(Exception):
@@ -28,3 +31,22 @@ def wait_until(
             raise ClusterError(f"{what}: not within {timeout:.0f} s{explain()}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+@contextmanager
+def ticking(name: str) -> Generator[None]:
+    """A line every now and then, so that a long build is seen to live."""
+    done = threading.Event()
+
+    def tick() -> None:
+        begun = time.monotonic()
+        while not done.wait(_PROGRESS_SECONDS):
+            print(f"  still building {name} … {time.monotonic() - begun:.0f} s", flush=True)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
