@@ -2,8 +2,9 @@
 
 Promises: two different indexes share no port and no address. Pure: nothing is probed here.
 
-The ranges are cut from 198.18.0.0/15, which RFC 2544 sets aside for test networks: no office, VPN
-or container tool hands out addresses from it by default.
+The ranges are cut from 198.18.0.0/15, which RFC 2544 sets aside for test networks: office networks,
+VPNs and container tools use others. Some proxies (Clash, Surge) answer names with addresses from
+198.18.0.0/16; an index whose range is routed elsewhere is not given out, see `state`.
 """
 
 from dataclasses import dataclass

@@ -46,9 +46,18 @@ class Cluster:
                 kind.down(self.layout)
             else:
                 embedded.down(self.layout)
-            shutil.rmtree(self.layout.folder, ignore_errors=True)
-            if self.layout.folder.exists():
-                raise ClusterError(f"remove {self.layout.folder} by hand: it has another owner")
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        # renamed first: killed half-way, it leaves nothing that `up` would build on
+        folder = self.layout.folder
+        going = folder.with_name(f".{folder.name}.going")
+        shutil.rmtree(going, ignore_errors=True)
+        if folder.exists() and not going.exists():
+            folder.rename(going)
+            shutil.rmtree(going, ignore_errors=True)
+        if going.exists():
+            raise ClusterError(f"remove {going} by hand: it has another owner")
 
     @property
     def provider(self) -> Provider:

@@ -74,7 +74,7 @@ def claim(place: Layout, wanted: State, usable: Callable[[Addresses], bool] = fr
 def known() -> list[tuple[str, State]]:
     """Every recorded cluster by name."""
     folder = layout.clusters()
-    names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    names = sorted(entry.name for entry in folder.glob("[!.]*"))
     found = ((name, read(Layout(folder / name))) for name in names)
     return [(name, state) for name, state in found if state is not None]
 

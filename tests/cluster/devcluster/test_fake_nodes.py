@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from devcluster import Cluster, ClusterError
@@ -23,12 +25,13 @@ def cluster() -> Generator[Cluster]:
 
 def _processes(cluster: Cluster) -> dict[int, str]:
     """Programs by process number, of all processes that name the cluster's folder."""
-    listed = subprocess.run(
-        ["ps", "-wweo", "pid=,args="], capture_output=True, text=True, check=True
-    )
-    lines = [line.split(None, 2) for line in listed.stdout.splitlines()]
-    folder = f"{cluster.layout.folder}/"
-    return {int(line[0]): line[1] for line in lines if len(line) == 3 and folder in line[2]}
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):  # no process, or one that ended meanwhile
+            program, *arguments = (entry / "cmdline").read_text().split("\0")
+            if f"{cluster.layout.folder}/" in " ".join(arguments):
+                found[int(entry.name)] = program
+    return found
 
 
 def _pid(cluster: Cluster, program: str) -> int:

@@ -9,6 +9,14 @@ from devcluster import cgroups, network
 from devcluster.layout import Layout
 
 _NAMESPACES = ("net", "mnt", "pid")
+_SETTINGS = ("net/ipv4/ip_forward", "vm", "kernel/panic", "kernel/keys")
+
+
+def _setting(name: str) -> str:
+    folder = Path("/proc/sys", name)
+    files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+    readable = [file for file in files if file.stat().st_mode & 0o400]
+    return "\n".join(f"{file}={file.read_text().strip()}" for file in readable)
 
 
 def _said(*command: str) -> str:
@@ -29,7 +37,7 @@ class Host:
         ours = ("kubelet", "/run/netns", str(place.folder))
         return cls(
             rules=_said("nft", "list", "ruleset"),
-            settings=_said("sysctl", "net.ipv4.ip_forward", "vm", "kernel.panic", "kernel.keys"),
+            settings="\n".join(map(_setting, _SETTINGS)),
             mounts="\n".join(line for line in mounts if any(part in line for part in ours)),
         )
 
