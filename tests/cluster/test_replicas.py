@@ -17,7 +17,9 @@ class _Seen:
         self._stop = threading.Event()
 
         def look() -> None:
-            while not self._stop.wait(0.01):
+            ending = False
+            while not ending:
+                ending = self._stop.wait(0.01)  # and once more after that
                 replicas = kube.there("Deployment", name)["spec"]["replicas"]
                 if self.numbers[-1:] != [replicas]:
                     self.numbers.append(replicas)
