@@ -1,7 +1,8 @@
 """A real API server with fake nodes for the tests of this folder, and a namespace for each of them.
 
-The cluster is called "test", or as TEST_CLUSTER says; one that was up before stays up. The operator
-runs as a process beside it, as the chart's service account: what the chart does not grant fails.
+The cluster is called "test" and made anew, unless KEEP=1, which leaves it for the next run; one that
+TEST_CLUSTER names is used as it is and stays. The operator runs as a process beside it, as the
+chart's service account: what the chart does not grant fails.
 """
 
 import json
@@ -25,14 +26,19 @@ _SYSTEM = "llmservice-system"
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A cluster with the CRD."""
-    found = Cluster(os.environ.get("TEST_CLUSTER", "test"))
-    stays = found.kubeconfig.exists()
-    found.up(shape="kwok")
-    found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(_ROOT / "crds"))
-    found.kubectl("wait", "--for=condition=Established", "crd/llmservices.llmservice.io")
-    yield found
+    named = os.environ.get("TEST_CLUSTER")
+    found = Cluster(named or "test")
+    stays = named is not None or os.environ.get("KEEP") == "1"
     if not stays:
-        found.down()
+        found.down()  # what a run that was killed left
+    try:
+        found.up(shape="kwok")
+        found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(_ROOT / "crds"))
+        found.kubectl("wait", "--for=condition=Established", "crd/llmservices.llmservice.io")
+        yield found
+    finally:
+        if not stays:
+            found.down()
 
 
 @pytest.fixture

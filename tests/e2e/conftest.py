@@ -38,9 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running() -> Iterator[stack.Stack]:
     """KEEP=1 leaves the cluster there, for a look at it and a quick second run."""
-    yield stack.up(_NAME, _NAME)
-    if os.environ.get("KEEP") != "1":
-        stack.down(_NAME)
+    try:
+        yield stack.up(_NAME, _NAME)
+    finally:
+        if os.environ.get("KEEP") != "1":
+            stack.down(_NAME)
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,11 @@ from devcluster.waiting import wait_until
 def cluster() -> Generator[Cluster]:
     made = Cluster("selftest-a")
     made.down()
-    made.up("kwok")
-    yield made
-    made.down()
+    try:
+        made.up("kwok")
+        yield made
+    finally:
+        made.down()
 
 
 def _processes(cluster: Cluster) -> dict[int, str]:

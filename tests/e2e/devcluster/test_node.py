@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,16 @@ _OUTSIDE = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=2
 @pytest.fixture(scope="module")
 def clusters() -> Generator[tuple[Cluster, Cluster]]:
     pair = Cluster("selftest-x"), Cluster("selftest-y")
-    for cluster in pair:
-        cluster.down()
-        cluster.up("node")
-        (cluster.shared_dir / "greeting").write_text(f"hello from {cluster.name}")
-        _serve(cluster)
-    for cluster in pair:
-        cluster.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s", timeout=70)
-    yield pair
-    for cluster in pair:
-        cluster.down()
+    with ExitStack() as ends:
+        for cluster in pair:
+            cluster.down()
+            ends.callback(cluster.down)
+            cluster.up("node")
+            (cluster.shared_dir / "greeting").write_text(f"hello from {cluster.name}")
+            _serve(cluster)
+        for cluster in pair:
+            cluster.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s", timeout=70)
+        yield pair
 
 
 def _serve(cluster: Cluster) -> None:
