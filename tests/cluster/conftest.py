@@ -1,7 +1,7 @@
 """A real API server with fake nodes for the tests of this folder, and a namespace for each of them.
 
-The cluster is called "test" and made anew, unless KEEP=1, which leaves it for the next run; one that
-TEST_CLUSTER names is used as it is and stays. The operator runs as a process beside it, as the
+The cluster is called "test" and made anew, unless KEEP=1, which leaves it for the next run; one
+that TEST_CLUSTER names is used as it is and stays. The operator runs as a process beside it, as the
 chart's service account: what the chart does not grant fails.
 """
 
