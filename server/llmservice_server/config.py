@@ -5,6 +5,7 @@ does not is refused with one line that names the field, its fault and what to wr
 pydantic and yaml only, reads no file and no environment: the operator imports it to render it.
 """
 
+import json
 import re
 from typing import Annotated, Literal, Self, cast
 
@@ -19,6 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from llmservice_server import strict_yaml
 from llmservice_server.reserved_args import RESERVED_ARGS
 
 __all__ = [
@@ -80,6 +82,12 @@ class EngineConfig(_Part):
                 raise ValueError(_at(name, why))
             if value is None:
                 raise ValueError(_at(name, "has no value; true gives the bare flag"))
+            if not _finite(value):
+                raise ValueError(_at(name, "holds a number that JSON has not; write a finite one"))
+            if "." not in flag and _dashed(value):
+                raise ValueError(
+                    _at(name, "an item would pass for a flag; write it without dashes")
+                )
             if flag in flags:
                 raise ValueError(_at(name, "is given twice; write it once, in kebab-case"))
             flags[flag] = value
@@ -114,7 +122,7 @@ class ServerConfig(_Part):
             ConfigError: one line, naming each field that is wrong.
         """
         try:
-            document: object = yaml.safe_load(text)
+            document: object = strict_yaml.load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"not YAML: {_one_line(str(error))}") from None
         if not isinstance(document, dict):
@@ -132,7 +140,7 @@ def _kebab(name: str) -> str:
 
 def _reserved(flag: str) -> str | None:
     """Why the flag is refused. argparse takes any unique beginning of a flag for the flag."""
-    flag = flag.partition(".")[0]
+    flag = flag.partition(".")[0].removeprefix("no-")
     for name, instead in RESERVED_ARGS.items():
         if name == flag:
             return f"the server sets {name} itself; {instead}"
@@ -140,6 +148,21 @@ def _reserved(flag: str) -> str | None:
         if name.startswith(flag):
             return f"short for {name}, which the server sets itself; {instead}"
     return None
+
+
+def _finite(value: JsonValue) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _dashed(value: JsonValue) -> bool:
+    """Whether it is a list, whose items are arguments of their own, with one like a flag."""
+    return isinstance(value, list) and any(
+        isinstance(item, str) and item.startswith("-") for item in value
+    )
 
 
 def _at(name: str, fault: str) -> str:

@@ -18,7 +18,10 @@ from llmservice_server.config import (
 _MODEL = "model: {uri: 'pvc://models/m', source: /models/m, servedName: chat}\n"
 
 _json = st.recursive(
-    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text().filter(lambda text: not text.startswith("-")),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
@@ -70,6 +73,16 @@ def test_the_beginning_of_a_reserved_flag_is_refused_as_argparse_would_take_it()
         ServerConfig.from_yaml(_MODEL + "engine: {args: {hos: 1.2.3.4}}")
 
 
+def test_the_negation_of_a_reserved_flag_is_refused_too() -> None:
+    with pytest.raises(ConfigError, match="sets disable-uvicorn-access-log itself"):
+        ServerConfig.from_yaml(_MODEL + "engine: {args: {no-disable-uvicorn-access-log: true}}")
+
+
+def test_a_dash_that_vllm_reads_inside_of_one_value_is_kept() -> None:
+    args = {"compilation-config.custom_ops": ["-rms_norm"], "hf-overrides": {"a": ["-b"]}}
+    assert EngineConfig.model_validate({"args": args}).args == args
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -86,6 +99,19 @@ def test_the_beginning_of_a_reserved_flag_is_refused_as_argparse_would_take_it()
         (_MODEL + "engine: {args: {seed: }}", ["engine.args.seed: ", "no value"]),
         (_MODEL + "engine: {args: {a-b: 1, a_b: 2}}", ["engine.args.a_b: ", "twice"]),
         (_MODEL + "engine: {args: {seed: 2020-01-01}}", ["engine.args.seed: "]),
+        (_MODEL + "engine: {args: {seed: .nan}}", ["engine.args.seed: ", "finite"]),
+        (_MODEL + "engine: {args: {seed: {a: [.inf]}}}", ["engine.args.seed: ", "finite"]),
+        (_MODEL + "engine: {args: {x: ['--api-key=x']}}", ["engine.args.x: ", "pass for a flag"]),
+        (_MODEL + "port: 80\nport: 80", ["'port' is given twice", "line 3"]),
+        (_MODEL + "engine: {args: {seed: 1, seed: 2}}", ["'seed' is given twice", "line 2"]),
+        (_MODEL + "seed: 2020-13-45", ["'2020-13-45' is no timestamp", "line 2"]),
+        ("a: 2020-99-99", ["'2020-99-99' is no timestamp"]),
+        ("!!bool maybe", ["'maybe' is no bool"]),
+        ("!!int x", ["'x' is no int"]),
+        ("!!int ''", ["'' is no int"]),
+        ("!!timestamp x", ["'x' is no timestamp"]),
+        ("[" * 900, ["nested too deeply"]),
+        ("[" * 5000, ["nested too deeply"]),
         (_MODEL + "prot: 80", ["prot: unknown field"]),
         (_MODEL + "port: x\nlogLevel: 1", ["port: ", "logLevel: "]),
         ("model: {uri: '', source: /m, servedName: x}", ["model.uri: "]),
