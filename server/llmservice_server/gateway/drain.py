@@ -4,7 +4,8 @@ From the signal on: /readyz is red and every response says ``Connection: close``
 leaves established connections alone; the server serves on through the grace, while endpoints are
 removed everywhere; then it refuses with 503 and Retry-After, waits until nothing is in flight, to
 the last byte of each stream, and sends itself the one SIGINT that the engine's server exits on.
-A second SIGTERM changes nothing.
+A second SIGTERM changes nothing. A SIGINT from outside, as Ctrl-C, ends the server at once, and
+counts as being told to stop.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ class Drain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, after_startup(send, self._take_over_sigterm))
+            await self._app(scope, receive, after_startup(send, self._take_over_signals))
         elif scope["path"] in _WATCHED:
             await self._app(scope, receive, self._closing(send))
         elif self._lifecycle.phase is Phase.REFUSING:
@@ -52,9 +53,16 @@ class Drain:
             finally:
                 self._lifecycle.end()
 
-    def _take_over_sigterm(self) -> None:
+    def _take_over_signals(self) -> None:
         # The server that runs this application has set its own handler by now; this one wins.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._on_sigterm)
+        # Beside the server's own, which the event loop still calls: its wakeup fd hears every signal.
+        signal.signal(signal.SIGINT, self._on_sigint)
+
+    def _on_sigint(self, *_: object) -> None:
+        if not self._lifecycle.stopping:
+            _log.info("SIGINT: stopping at once")
+            self._lifecycle.refuse()
 
     def _on_sigterm(self) -> None:
         if self._draining is None:

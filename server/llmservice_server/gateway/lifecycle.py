@@ -53,7 +53,8 @@ class Lifecycle:
     async def idle(self, timeout_seconds: float) -> bool:
         """Wait until nothing is in flight; False when the time was not enough."""
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):  # 0 still sees that nothing is
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True

@@ -8,11 +8,13 @@ import argparse
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import uvicorn
+import uvloop
 from llmservice_server.config import DrainConfig, ModelConfig, ServerConfig
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send, answer_error, answer_json
@@ -120,6 +122,7 @@ async def served(engine: SmallEngine) -> AsyncIterator[Served]:
     """The engine behind the gateway, on a free port of the loopback, in this process."""
     context = Context(ServerConfig(model=MODEL), engine)
     server = _server(Gateway(engine, context))
+    interrupt = signal.getsignal(signal.SIGINT)
     running = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(10):
@@ -131,9 +134,11 @@ async def served(engine: SmallEngine) -> AsyncIterator[Served]:
         server.should_exit = True
         await asyncio.wait_for(running, 10)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGINT, interrupt)
 
 
-async def _run(*, bare: bool, drain: DrainConfig) -> None:
+async def _run(*, bare: bool, drain: DrainConfig) -> bool:
+    """Whether it ended because it was told to, as far as the gateway knows."""
     engine = SmallEngine(seconds_a_word=0.01)
     context = Context(ServerConfig(model=MODEL, drain=drain), engine)
     server = _server(engine if bare else Gateway(engine, context))
@@ -149,6 +154,7 @@ async def _run(*, bare: bool, drain: DrainConfig) -> None:
         await asyncio.sleep(0.01)
     print(_port(server), flush=True)  # noqa: T201  the test reads the port
     await running
+    return context.lifecycle.stopping
 
 
 if __name__ == "__main__":
@@ -158,4 +164,5 @@ if __name__ == "__main__":
     parser.add_argument("--timeout", type=int, default=30)
     chosen = parser.parse_args()
     times = DrainConfig(grace_seconds=chosen.grace, timeout_seconds=chosen.timeout)
-    asyncio.run(_run(bare=chosen.bare, drain=times))
+    told = uvloop.run(_run(bare=chosen.bare, drain=times))  # the event loop that vLLM runs on
+    sys.exit(0 if told else 1)
