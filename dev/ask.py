@@ -40,13 +40,17 @@ def main(base_url: str, question: str) -> None:
         data = line.removeprefix(b"data: ").strip()
         if data == b"[DONE]":
             break
-        choices = json.loads(data)["choices"]
-        text = choices[0]["delta"].get("content") if choices else None
+        chunk = json.loads(data)
+        if "error" in chunk:
+            sys.exit(f"ask: {chunk['error']}")
+        text = chunk["choices"][0]["delta"].get("content") if chunk["choices"] else None
         if text:
             arrivals.append(time.monotonic() - begun)
             print(text, end="", flush=True)
     else:
         sys.exit("ask: the stream ended before its [DONE]")
+    if not arrivals:
+        sys.exit("ask: the stream ended as it should, but held no text")
     first, last = arrivals[0], arrivals[-1]
     print(f"\n({len(arrivals)} pieces, the first after {first:.2f} s, the last after {last:.2f} s)")
 

@@ -1,5 +1,6 @@
 """The main job: a resource becomes a model that answers."""
 
+import re
 from datetime import datetime
 
 from tests.e2e.service import Service
@@ -9,6 +10,13 @@ def test_the_right_answer_streams_through_the_service_from_another_pod(service: 
     answer = service.ask("What is the capital of France?")
 
     assert "Paris" in answer
+    figures = re.search(
+        r"\((\d+) pieces, the first after (\S+) s, the last after (\S+) s\)", answer
+    )
+    assert figures, answer
+    pieces, first, last = map(float, figures.groups())
+    assert pieces > 3
+    assert first < last  # a buffered answer comes all at once
 
 
 def test_ready_is_true_within_two_seconds_of_the_pods_first_answer(service: Service) -> None:
