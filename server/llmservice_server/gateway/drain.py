@@ -56,7 +56,7 @@ class Drain:
     def _take_over_signals(self) -> None:
         # The server that runs this application has set its own handler by now; this one wins.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._on_sigterm)
-        # Beside the server's own, which the event loop still calls: its wakeup fd hears every signal.
+        # Beside the server's own, which the event loop still calls: its wakeup fd hears them all.
         signal.signal(signal.SIGINT, self._on_sigint)
 
     def _on_sigint(self, *_: object) -> None:
