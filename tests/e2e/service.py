@@ -15,7 +15,7 @@ from dev import client, stack
 
 _T = TypeVar("_T")
 Manifest = dict[str, Any]
-START_SECONDS = 400  # a minute on two idle cores, many times that on busy ones
+START_SECONDS = 600  # a minute on two idle cores, many times that on busy ones
 _ASK = Path("dev/ask.py")
 _LOAD = Path("tests/e2e/load.py")
 
