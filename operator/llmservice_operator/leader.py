@@ -20,10 +20,11 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import LEASE
 
 # Seconds. Others take over DURATION after they saw the last change, and look each RETRY; we stop
-# writing DEADLINE after our last renewal began, so that what we sent last is done by then.
+# beginning writes DEADLINE after our last renewal began. A write that takes longer than the rest
+# may still arrive when another leads: its preconditions keep it off the objects of others, and its
+# watch event leads the new leader to put right what it changed.
 DURATION, DEADLINE, RENEW, RETRY = 12, 9.0, 5.0, 1.0
 _PATIENCE = 6.0  # for one renewal, so that a dead connection leaves time for another try
-NAME = "llmservice-operator"
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,11 @@ class _Seen:
 
 
 class Leader:
-    def __init__(self, namespace: str, identity: str, clock: Callable[[], float]) -> None:
-        self.namespace, self.identity, self._clock = namespace, identity, clock
+    def __init__(
+        self, namespace: str, name: str, identity: str, clock: Callable[[], float]
+    ) -> None:
+        """namespace, name: of the Lease. clock: seconds; it never goes back."""
+        self.namespace, self.name, self.identity, self._clock = namespace, name, identity, clock
         self._held_until = float("-inf")
         self._seen: _Seen | None = None
         self._ours: Manifest | None = None  # as the server has it, while we hold it
@@ -65,7 +69,9 @@ class Leader:
                 await asyncio.wait_for(self._round(client, started), _PATIENCE)
             except (ApiError, TimeoutError) as error:
                 self._ours = None
-                log.warning("lease %s/%s: %s", self.namespace, NAME, error or "no answer in time")
+                log.warning(
+                    "lease %s/%s: %s", self.namespace, self.name, error or "no answer in time"
+                )
             self._announce()
             pause = RENEW if self._ours else RETRY * random.uniform(0.8, 1.2)  # noqa: S311
             await asyncio.sleep(max(0.0, started + pause - self._clock()))
@@ -76,15 +82,15 @@ class Leader:
             return
         self._held_until = float("-inf")
         self._announce()
-        lease = await client.get(LEASE, self.namespace, NAME)
+        lease = await client.get(LEASE, self.namespace, self.name)
         if lease["spec"].get("holderIdentity") == self.identity:
             lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
             await client.replace(LEASE, lease)
-            log.info("lease %s/%s: given up", self.namespace, NAME)
+            log.info("lease %s/%s: given up", self.namespace, self.name)
 
     async def _round(self, client: Client, started: float) -> None:
         try:
-            lease = self._ours or await client.get(LEASE, self.namespace, NAME)
+            lease = self._ours or await client.get(LEASE, self.namespace, self.name)
             if not self._may_take(lease, started):
                 return
             # The resourceVersion in it makes the server refuse where somebody was faster.
@@ -113,7 +119,7 @@ class Leader:
         return {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,
-            "metadata": known.get("metadata", {"name": NAME, "namespace": self.namespace}),
+            "metadata": known.get("metadata", {"name": self.name, "namespace": self.namespace}),
             "spec": {
                 "holderIdentity": self.identity,
                 "leaseDurationSeconds": DURATION,
@@ -126,7 +132,9 @@ class Leader:
     def _announce(self) -> None:
         leads = self.leads()
         if leads != self.elected.is_set():
-            log.info("lease %s/%s: %s", self.namespace, NAME, "leading" if leads else "not leading")
+            log.info(
+                "lease %s/%s: %s", self.namespace, self.name, "leading" if leads else "not leading"
+            )
         metrics.leader.set(int(leads))
         now, before = (self.elected, self.deposed) if leads else (self.deposed, self.elected)
         now.set()

@@ -42,7 +42,7 @@ async def run(settings: Settings) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     on_signals()
-    leader = Leader(settings.lease_namespace, settings.identity, monotonic)
+    leader = Leader(settings.lease_namespace, settings.lease_name, settings.identity, monotonic)
     client = Client(connect(), leader.check)
     store, queue = Store(), Queue[Key]()
     watch = Watch(client, settings.namespaces, store, queue.add, on_signals)

@@ -18,6 +18,7 @@ class Settings:
     server_image: str
     namespaces: tuple[str, ...]
     lease_namespace: str
+    lease_name: str
     workers: int
     http_port: int
     log_level: str
@@ -35,6 +36,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--lease-namespace", metavar="NAMESPACE", help="of the Lease; default: the pod's own"
     )
     parser.add_argument(
+        "--lease-name",
+        default="llmservice-operator",
+        metavar="NAME",
+        help="operators with one name take turns; default: llmservice-operator",
+    )
+    parser.add_argument(
         "--workers", type=_positive, default=8, help="resources reconciled at once; default: 8"
     )
     parser.add_argument(
@@ -50,6 +57,7 @@ def from_flags(flags: argparse.Namespace) -> Settings:
         server_image=flags.server_image,
         namespaces=tuple(n.strip() for n in flags.namespaces.split(",") if n.strip()),
         lease_namespace=flags.lease_namespace or _own_namespace(),
+        lease_name=flags.lease_name,
         workers=flags.workers,
         http_port=flags.http_port,
         log_level=flags.log_level,

@@ -63,6 +63,17 @@ def test_for_a_list_of_namespaces_nothing_is_granted_beyond_them(
     assert granted == {"a", "b", namespace}
 
 
+def test_each_release_has_a_lease_of_its_own_and_the_right_to_it(cluster: Cluster) -> None:
+    text = cluster.helm("template", "blue", str(_CHART), "-n", "ns")
+    objects = [found for found in yaml.safe_load_all(text) if found]
+
+    (deployment,) = _of(objects, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--lease-name=blue" in container["args"]
+    rules = [rule for role in _of(objects, "Role") for rule in role["rules"]]
+    assert [rule["resourceNames"] for rule in rules if "resourceNames" in rule] == [["blue"]]
+
+
 def test_no_right_is_a_wildcard_and_secrets_are_never_listed(
     cluster: Cluster, namespace: str
 ) -> None:

@@ -59,7 +59,7 @@ class World:
     def restart(self) -> None:
         self.store = Store()
         client = cast("Client", self.server)
-        leader = Leader("ns", "me", lambda: 0.0)
+        leader = Leader("ns", "lease", "me", lambda: 0.0)
         queue = cast("Any", _Unqueued())
         self.controller = Controller(
             self.store,
