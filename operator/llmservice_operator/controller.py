@@ -123,7 +123,10 @@ class Controller:
     async def _attempt(self, key: Key) -> str:
         try:
             await self.reconcile(key)
-        except NotLeadingError:  # all keys are queued again when we lead again
+        except NotLeadingError:
+            # All keys are queued when we are elected, but a lease that is only renewed late
+            # elects nobody.
+            self.queue.retry(key)
             return "requeue"
         except ApiError as error:
             seconds = self.queue.retry(key, error.retry_after)

@@ -1,0 +1,104 @@
+"""A key is lost to no change of who leads, not even to one that did not take place."""
+
+import asyncio
+from typing import Any, cast
+
+from llmservice_operator import records
+from llmservice_operator.api import Manifest
+from llmservice_operator.apply import Writer
+from llmservice_operator.client import ApiError, Client
+from llmservice_operator.controller import Controller
+from llmservice_operator.events import Recorder
+from llmservice_operator.kinds import Kind
+from llmservice_operator.leader import DEADLINE, Leader
+from llmservice_operator.prerequisites import Prerequisites
+from llmservice_operator.queue import Queue
+from llmservice_operator.records import Key
+from llmservice_operator.render import RenderDefaults
+from llmservice_operator.report import Reporter
+from llmservice_operator.store import Store
+
+from tests.unit.controller.model_server import ModelServer
+
+_SPEC: Manifest = {"model": {"uri": "hf://org/model-7B"}}
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class _Leases:
+    """Where the Lease is. It keeps one."""
+
+    lease: Manifest | None = None
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        if self.lease is None:
+            raise ApiError(404, "NotFound", "")
+        return self.lease
+
+    async def replace(self, kind: Kind, obj: Manifest) -> Manifest:
+        self.lease = obj
+        return obj
+
+    create = replace
+
+
+class _Guarded(ModelServer):
+    """Asks before each write, as the real client does."""
+
+    def __init__(self, leader: Leader) -> None:
+        super().__init__()
+        self._leader, self.stopped = leader, asyncio.Event()
+
+    def _written(self, write: Any) -> Any:
+        if not self._leader.leads():
+            self.stopped.set()
+        self._leader.check()
+        return super()._written(write)
+
+
+async def _renew(leader: Leader, leases: _Leases) -> None:
+    renewal = asyncio.create_task(leader.run(cast("Client", leases)))
+    await asyncio.wait_for(leader.elected.wait(), 1)
+    while not leader.leads():
+        await asyncio.sleep(0.01)
+    renewal.cancel()
+
+
+async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
+    clock, leases, store, queue = _Clock(), _Leases(), Store(), Queue[Key]()
+    leader = Leader("ns", "lease", "me", clock)
+    server = _Guarded(leader)
+    client = cast("Client", server)
+    controller = Controller(
+        store,
+        queue,
+        leader,
+        Prerequisites(client),
+        Writer(client, store),
+        Reporter(client, store, Recorder(client, "me")),
+        RenderDefaults(server_image="server:1"),
+    )
+    await _renew(leader, leases)
+    worker = asyncio.create_task(controller.work())
+    metadata = {"name": "x", "namespace": "ns"}
+    written = server.applied(
+        {"apiVersion": "v1", "kind": "LLMService", "metadata": metadata, "spec": _SPEC}, "user"
+    )
+
+    clock.now += DEADLINE + 1  # nothing renewed it, and nobody else took it
+    for key in store.put(records.resource(written)):
+        queue.add(key)
+    await asyncio.wait_for(server.stopped.wait(), 5)
+    assert leader.elected.is_set()
+    assert server.writes == 0
+    await _renew(leader, leases)
+
+    async with asyncio.timeout(5):
+        while ("Deployment", "x") not in server.objects:
+            await asyncio.sleep(0.01)
+    worker.cancel()
