@@ -1,8 +1,9 @@
 """Requests to the API server: JSON over one pooled aiohttp session.
 
 Promises: every refusal is an ApiError with the server's own sentence and, where it says so, how
-long to wait; every request has a timeout and is counted; a write of anything but the Lease asks
-may_write right before it is sent. Never: a retry (the queue does that), a cache, a log of a body.
+long to wait, and so is an answer that cannot be read; every request has a timeout and is counted;
+a write of anything but the Lease asks may_write right before it is sent. Never: a retry (the queue
+does that), a cache, a log of a body.
 """
 
 import json
@@ -26,12 +27,14 @@ _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": FIELD_MANAGER}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 R = TypeVar("R")
-NAMESPACE_TERMINATING = "NamespaceTerminating"  # a reason of ApiError
+NAMESPACE_TERMINATING, UNREADABLE = "NamespaceTerminating", "Unreadable"  # reasons of ApiError
 PAGE = 500  # objects in one answer to a list
 
 
 class ApiError(Exception):
-    """code: the HTTP status, 0 where no answer came. message: the server's words."""
+    """code: the HTTP status, 0 where no answer came or none that can be read. message: the
+    server's words.
+    """
 
     def __init__(self, code: int, reason: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(f"{code} {reason}: {message}")
@@ -120,7 +123,7 @@ class Client:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if line:
-                        yield json.loads(line)
+                        yield _decoded(line)
 
     async def create(self, kind: Kind, obj: Manifest) -> Manifest:
         path = kind.path(obj["metadata"]["namespace"])
@@ -149,7 +152,7 @@ class Client:
 
     async def _json(self, request: _Request) -> Manifest:
         async with self._send(request) as response:
-            return json.loads(await response.read())
+            return _decoded(await response.read())
 
     @asynccontextmanager
     async def _send(self, request: _Request) -> AsyncGenerator[aiohttp.ClientResponse]:
@@ -172,6 +175,13 @@ class Client:
         except (aiohttp.ClientError, TimeoutError) as error:
             metrics.requests.labels("<error>", method, kind).inc()
             raise ApiError(0, "NoAnswer", str(error) or type(error).__name__) from error
+
+
+def _decoded(text: bytes) -> Manifest:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(0, UNREADABLE, f"{error}; the answer has {len(text)} bytes") from error
 
 
 def _encoded(body: Manifest) -> bytes:

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from llmservice_operator import metrics
 from llmservice_operator.api.manifest import Manifest
-from llmservice_operator.client import ApiError, Client, Selection
+from llmservice_operator.client import UNREADABLE, ApiError, Client, Selection
 
 R = TypeVar("R")
 SILENCE = 75.0  # seconds; the API server sends a bookmark each minute
@@ -56,7 +56,12 @@ class Reflector(Generic[R]):
                 reason = "ended"
             except ApiError as error:
                 reason = "expired" if error.code == _GONE else "failed"
-                version = None if error.code == _GONE else version
+                # What cannot be read now cannot be read again either: only a list leads past it.
+                version = None if error.code == _GONE or error.reason == UNREADABLE else version
+                await self._back_off(error)
+            except Exception as error:  # whatever it is, without a watch we would be blind
+                log.exception("watch of %s", self.selection.kind.plural)
+                reason, version = "failed", None
                 await self._back_off(error)
             metrics.watch_restarts.labels(self.selection.kind.name, reason).inc()
 
@@ -74,7 +79,7 @@ class Reflector(Generic[R]):
             async for event in self.client.watch(self.selection, version, seconds, SILENCE):
                 last = self._take(event["type"], event["object"])
         except ApiError as error:
-            if error.code or last == version:
+            if error.code or error.reason == UNREADABLE or last == version:
                 raise
             await self._back_off(error)  # cut off on the way: go on from there
         return last
@@ -98,10 +103,11 @@ class Reflector(Generic[R]):
             log.exception("%s not understood", obj.get("metadata", {}).get("name"))
             return None
 
-    async def _back_off(self, error: ApiError) -> None:
+    async def _back_off(self, error: Exception) -> None:
         self._failures += 1
         backoff = min(0.5 * 2 ** (self._failures - 1), LONGEST_BACKOFF)
-        seconds = max(error.retry_after, backoff * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        asked = error.retry_after if isinstance(error, ApiError) else 0.0
+        seconds = max(asked, backoff * random.uniform(0.5, 1))  # noqa: S311 - jitter
         where, what = self.selection.namespace or "all namespaces", self.selection.kind.plural
         log.warning("watch of %s in %s: %s; again in %.1f s", what, where, error, seconds)
         await asyncio.sleep(seconds)

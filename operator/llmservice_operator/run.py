@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,10 @@ from llmservice_operator.settings import Settings
 from llmservice_operator.store import Store
 from llmservice_operator.watch import Watch
 
+# The API server takes JSON of 10,000 levels (sigs.k8s.io/json). Under Python's own limit of 1,000
+# one such object would hide all others, since a list is decoded as a whole. The decoder's stack is
+# some 200 bytes a level (CPython 3.11; from 3.12 on C has a limit of its own, of 10,000 as well).
+RECURSION = 20_000
 GRACE = 1.0  # seconds for reconciles under way, and as many for the Lease
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,7 @@ log = logging.getLogger(__name__)
 async def run(settings: Settings) -> int:
     """Until a signal (returns 0) or until a task dies (returns 1)."""
     logs.configure(settings.log_level)
+    sys.setrecursionlimit(RECURSION)
     stop = asyncio.Event()
 
     def on_signals() -> None:

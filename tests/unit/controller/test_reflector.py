@@ -1,0 +1,113 @@
+"""A watch that goes on whatever the server answers, against a server that answers anything."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from llmservice_operator import records
+from llmservice_operator.client import ApiError, Client, Selection
+from llmservice_operator.connection import Connection
+from llmservice_operator.kinds import POD
+from llmservice_operator.records import Pod
+from llmservice_operator.reflector import Reflector
+
+_TOO_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+_SPURIOUS: list[Any] = [
+    b"<html>",
+    _TOO_DEEP,
+    b"[]",
+    b'{"type":"ADDED"}',
+    b'{"type":"ADDED","object":1}',
+]
+
+
+def _pod(name: str, version: int) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": str(version)}
+    return {"kind": "Pod", "metadata": metadata}
+
+
+class _Server:
+    """Answers the first list and the first watch with what it is given, later ones in earnest."""
+
+    def __init__(self, lists: bytes | None = None, watches: bytes | None = None) -> None:
+        self._first = {"list": lists, "watch": watches}
+
+    async def answer(self, request: web.Request) -> web.Response:
+        what = "watch" if "watch" in request.query else "list"
+        first, self._first[what] = self._first[what], None
+        if first is not None:
+            return web.Response(body=first + b"\n")
+        if what == "watch":
+            event = {"type": "ADDED", "object": _pod("later", 9)}
+            return web.Response(body=json.dumps(event).encode() + b"\n")
+        body = {"metadata": {"resourceVersion": "7"}, "items": [_pod("first", 5)]}
+        return web.json_response(body)
+
+
+class _Sink:
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.complete = asyncio.Event()
+
+    def put(self, record: Pod) -> None:
+        self.names.add(record.ref.name)
+        self.complete.set()
+
+    def remove(self, record: Pod) -> None:
+        raise AssertionError(record)
+
+    def replace(self, records: list[Pod], version: int) -> None:
+        self.names = {record.ref.name for record in records}
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Any]:
+    runners: list[web.AppRunner] = []
+    clients: list[Client] = []
+
+    async def serving(server: _Server) -> Client:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", server.answer)
+        runner = web.AppRunner(app, access_log=None)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        client = Client(Connection(address, ssl.create_default_context()), lambda: None)
+        clients.append(client)
+        return client
+
+    yield serving
+    for client in clients:
+        await client.close()
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("spurious", _SPURIOUS)
+@pytest.mark.parametrize("to", ["lists", "watches"])
+async def test_what_cannot_be_read_is_followed_by_a_list_and_a_watch_that_can(
+    serve: Any, to: str, spurious: bytes
+) -> None:
+    sink = _Sink()
+    reflector = Reflector(await serve(_Server(**{to: spurious})), Selection(POD), records.pod, sink)
+    running = asyncio.create_task(reflector.run())
+
+    await asyncio.wait_for(sink.complete.wait(), 10)
+
+    assert sink.names == {"first", "later"}
+    assert not running.done()
+    running.cancel()
+
+
+@pytest.mark.parametrize("spurious", [b"<html>", _TOO_DEEP])
+async def test_an_answer_that_cannot_be_read_is_an_error_of_the_api(
+    serve: Any, spurious: bytes
+) -> None:
+    client = await serve(_Server(lists=spurious))
+    with pytest.raises(ApiError, match="0 Unreadable"):
+        await client.get(POD, "ns", "x")
