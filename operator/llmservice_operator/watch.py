@@ -6,6 +6,9 @@ when its first list is complete, nor what was deleted while its watch was down, 
 it does not expect ends it. So each list that kopf takes is followed by one of ours, which the
 store compares with what it has, and a kopf that ended is started again after a back-off.
 
+One of several namespaces may be refused to us: it was deleted, and our Role with it. It is left
+out, with a warning, and looked at again and again; kopf starts anew without it, and with it.
+
 Promises: synced() only after every kind's first complete list; no missed deletion; no end but
 cancellation.
 """
@@ -13,7 +16,9 @@ cancellation.
 import asyncio
 import logging
 import random
+import sys
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -30,6 +35,8 @@ from llmservice_operator.store import Record, Store
 
 OURS = "app.kubernetes.io/managed-by=llmservice-operator"
 LONGEST_BACKOFF = 30.0  # seconds
+_NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
+LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +55,8 @@ class Watch:
         """
         self._client, self.store, self._changed = client, store, changed
         self._scopes = sorted(namespaces) or [""]
+        self._refused: frozenset[str] = frozenset()
+        self._scopes_changed = asyncio.Event()
         self._on_kopf_started = on_kopf_started
         self._listed, self._relist = asyncio.Event(), asyncio.Event()
         self._reflectors: list[Reflector[Any]] = [
@@ -62,11 +71,16 @@ class Watch:
             self._reflectors.append(Reflector(client, Selection(NODE), node, _Nodes(self)))
 
     def synced(self) -> bool:
-        return self._listed.is_set() and all(r.synced.is_set() for r in self._reflectors)
+        served = (scope for scope in self._scopes if scope not in self._refused)
+        return self._listed.is_set() and all(map(self._reflected, served))
 
     async def wait_synced(self) -> None:
-        for event in (self._listed, *(r.synced for r in self._reflectors)):
-            await event.wait()
+        while not self.synced():  # noqa: ASYNC110 - on what it waits changes while it waits
+            await asyncio.sleep(0.1)
+
+    def _reflected(self, scope: str) -> bool:
+        mine = (r for r in self._reflectors if r.selection.namespace == scope)
+        return all(reflector.synced.is_set() for reflector in mine)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -100,13 +114,16 @@ class Watch:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
         kopf.on.event(GROUP, LLM_SERVICE.plural, registry=registry)(self._seen)
-        cluster_wide = self._scopes == [""]
+        self._scopes_changed.clear()
+        scopes = [scope for scope in self._scopes if scope not in self._refused]
+        cluster_wide = scopes == [""]
         tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=_kopf_settings(),
             standalone=True,
             clusterwide=cluster_wide,
-            namespaces=[] if cluster_wide else self._scopes,
+            namespaces=[] if cluster_wide else scopes,
+            stop_flag=self._scopes_changed,
         )
         self._on_kopf_started()
         await kopf.run_tasks(tasks, ignored=_AllTasks())
@@ -133,7 +150,8 @@ class Watch:
 
     async def _follow_lists(self) -> None:
         while True:
-            await self._relist.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._relist.wait(), LOOK_AGAIN if self._refused else None)
             self._relist.clear()
             try:
                 await self._list_services()
@@ -143,11 +161,32 @@ class Watch:
                 self._relist.set()
 
     async def _list_services(self) -> None:
+        refused: dict[str, object] = {}
         for scope in self._scopes:
-            selection = Selection(LLM_SERVICE, scope)
-            listed, version = await self._client.list(selection, records.resource)
-            self.tell(self.store.replace(LLM_SERVICE.name, scope, listed, version))
+            if scope in self._refused and not self._reflected(scope):
+                refused[scope] = "not seen again yet"  # children and pods before their owners
+                continue
+            try:
+                selection = Selection(LLM_SERVICE, scope)
+                listed, version = await self._client.list(selection, records.resource)
+            except ApiError as error:
+                if error.code not in _NOT_OURS or len(refused) + 1 == len(self._scopes):
+                    raise
+                refused[scope] = error
+            else:
+                self.tell(self.store.replace(LLM_SERVICE.name, scope, listed, version))
+        self._leave_out(refused)
         self._listed.set()
+
+    def _leave_out(self, refused: dict[str, object]) -> None:
+        for scope in refused.keys() - self._refused:
+            log.warning("namespace %s is left out: %s", scope, refused[scope])
+            self.tell(self.store.replace(LLM_SERVICE.name, scope, (), sys.maxsize))
+        for scope in self._refused - refused.keys():
+            log.info("namespace %s is served again", scope)
+        if self._refused != refused.keys():
+            self._refused = frozenset(refused)
+            self._scopes_changed.set()
 
 
 class _Into:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from devcluster import Cluster
 
 from tests.cluster import services
 from tests.cluster.kube import Kube
@@ -88,8 +89,22 @@ def _created(kind: str) -> str:
     return f'llmservice_operator_child_writes_total{{kind="{kind}",verb="create"}}'
 
 
+@pytest.fixture
+def elsewhere(cluster: Cluster, kube: Kube) -> Iterator[Kube]:
+    """Another namespace."""
+    other = Kube(cluster.kubeconfig, f"{kube.namespace}-b")
+    cluster.kubectl("create", "namespace", other.namespace)
+    yield other
+    cluster.kubectl("delete", "llmservices", "--all", "-n", other.namespace)
+    cluster.kubectl("delete", "namespace", other.namespace, "--wait=false")
+
+
 def test_with_rights_in_one_namespace_it_serves_that_one_and_leaves_the_others(
-    operator: Operator, identity: Callable[..., Path], kube: Kube, tmp_path: Path
+    operator: Operator,
+    identity: Callable[..., Path],
+    kube: Kube,
+    elsewhere: Kube,
+    tmp_path: Path,
 ) -> None:
     operator.stop()
     mine = kube.namespace
@@ -98,11 +113,50 @@ def test_with_rights_in_one_namespace_it_serves_that_one_and_leaves_the_others(
     narrow = Operator(account, mine, tmp_path / "log", name="narrow-0", flags=flags)
     narrow.start()
     try:
+        elsewhere.create(services.minimal("there"))
         kube.create(services.minimal("here"))
         _settled(kube, "here")
         kube.create(services.minimal("huge", gpu={"count": 64}))
         found = services.wait_condition(kube, "huge", "Degraded", "True", "Unschedulable")
         assert "Insufficient nvidia.com/gpu" in found["message"]  # the scheduler's own words
+        assert elsewhere.children("there") == {}
+        assert "status" not in elsewhere.there("LLMService", "there")
         assert "forbidden" not in narrow.log.read_text()
     finally:
         narrow.stop()
+
+
+def test_a_namespace_that_is_deleted_keeps_no_other_waiting_and_is_served_when_it_is_back(
+    operator: Operator,
+    identity: Callable[..., Path],
+    cluster: Cluster,
+    kube: Kube,
+    elsewhere: Kube,
+    tmp_path: Path,
+) -> None:
+    operator.stop()
+    mine, other = kube.namespace, elsewhere.namespace
+    values = f"namespaces={{{mine},{other}}}"
+    account = identity(mine, values)
+    flags = (f"--namespaces={mine},{other}",)
+    both = Operator(account, mine, tmp_path / "log", name="both-0", flags=flags)
+    cluster.kubectl("delete", "namespace", other, "--timeout=60s", timeout=70)
+
+    both.start()
+    try:
+        kube.create(services.minimal("here"))
+        _settled(kube, "here")
+        assert f"namespace {other} is left out" in both.log.read_text()
+
+        cluster.kubectl("create", "namespace", other)
+        identity(mine, values)
+        elsewhere.create(services.minimal("there"))
+        services.wait_condition(elsewhere, "there", "Ready", "True", "Serving", seconds=60)
+
+        elsewhere.delete("LLMService", "there")
+        cluster.kubectl("delete", "namespace", other, "--timeout=60s", timeout=70)
+        kube.create(services.minimal("still"))
+        _settled(kube, "still")
+        cluster.kubectl("create", "namespace", other)  # for the fixture to delete
+    finally:
+        both.stop()
