@@ -2,7 +2,8 @@
 
 Promises: step() called again after each write, whatever was lost or repeated between, ends with
 the wanted children and an empty difference. Children that nothing renders any more go, but a
-ConfigMap only once no pod mentions it and no older ReplicaSet can start one that does.
+ConfigMap only once the Deployment that does not need it is written and complete, so that no older
+ReplicaSet can start a pod that does, and no pod mentions it.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.kinds import CHILDREN
 from llmservice_operator.observed import Observed
+from llmservice_operator.ownership import digest_of
 from llmservice_operator.records import Child, Ref
 from llmservice_operator.rollout.replicas import with_replicas
 
@@ -28,13 +30,17 @@ class Plan:
 
 
 def step(desired: Sequence[Manifest], observed: Observed) -> Plan:
-    """Strategy Surge: the Deployment's own rolling update does the work."""
+    """Strategy Surge: the Deployment's own rolling update does the work.
+
+    desired: stamped (see ownership.py).
+    """
     ordered = sorted(desired, key=lambda manifest: _ORDER[manifest["kind"]])
     wanted = {ref_of(manifest) for manifest in desired}
     surplus = [c for c in observed.children if c.ref not in wanted and not c.deleting]
+    settled = any(_settled(m, observed) for m in desired if m["kind"] == "Deployment")
     # An autoscaler goes before the Deployment takes its replicas back, or the two would fight.
     return Plan(
-        prune=tuple(child for child in surplus if not _needed(child, observed)),
+        prune=tuple(c for c in surplus if not _needed(c, observed, settled=settled)),
         apply=tuple(with_replicas(ordered, observed)),
     )
 
@@ -56,8 +62,13 @@ def rollout_complete(deployment: Child | None) -> bool:
     )
 
 
-def _needed(child: Child, observed: Observed) -> bool:
+def _settled(deployment: Manifest, observed: Observed) -> bool:
+    live = observed.child("Deployment", deployment["metadata"]["name"])
+    written = live is not None and live.applied == digest_of(deployment)
+    return written and rollout_complete(live)
+
+
+def _needed(child: Child, observed: Observed, *, settled: bool) -> bool:
     if child.ref.kind != "ConfigMap":
         return False
-    mentioned = any(child.ref.name in pod.config_maps for pod in observed.pods)
-    return mentioned or not rollout_complete(observed.child("Deployment"))
+    return not settled or any(child.ref.name in pod.config_maps for pod in observed.pods)

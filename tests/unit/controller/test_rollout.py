@@ -1,7 +1,10 @@
 """What is written next: order, pruning, and who says how many replicas."""
 
+from dataclasses import replace
+
 import pytest
 from llmservice_operator.api import Manifest
+from llmservice_operator.ownership import digest_of, stamped
 from llmservice_operator.records import Child
 from llmservice_operator.rollout import step
 
@@ -17,7 +20,15 @@ _OWN_REPLICAS = [
 
 
 def _manifest(kind: str, name: str = "x", **spec: object) -> Manifest:
-    return {"kind": kind, "metadata": {"name": name, "namespace": "ns"}, "spec": spec}
+    return stamped({"kind": kind, "metadata": {"name": name, "namespace": "ns"}, "spec": spec})
+
+
+_DEPLOYMENT = _manifest("Deployment", replicas=2)
+
+
+def _written(**status: int) -> Child:
+    """The Deployment as it is wanted."""
+    return replace(deployment(2, **status), applied=digest_of(_DEPLOYMENT))
 
 
 def test_what_a_pod_needs_is_written_before_the_deployment_and_what_acts_on_it_after() -> None:
@@ -38,11 +49,12 @@ def test_a_child_that_nothing_renders_goes_unless_it_is_going() -> None:
 @pytest.mark.parametrize(
     ("there", "config", "gone"),
     [
-        (deployment(2), "x-new", ["x-old"]),
-        (deployment(2), "x-old", []),  # a pod mentions it
-        (deployment(2, updatedReplicas=1), "x-new", []),  # an old pod may come back
-        (deployment(2, unavailableReplicas=1), "x-new", []),
-        (deployment(2, observedGeneration=0), "x-new", []),
+        (_written(), "x-new", ["x-old"]),
+        (_written(), "x-old", []),  # a pod mentions it
+        (_written(updatedReplicas=1), "x-new", []),  # an old pod may come back
+        (_written(unavailableReplicas=1), "x-new", []),
+        (_written(observedGeneration=0), "x-new", []),
+        (deployment(2), "x-new", []),  # complete, but with what was wanted before
         (None, "x-new", []),
     ],
 )
@@ -51,7 +63,7 @@ def test_a_config_map_goes_once_no_pod_has_it_and_none_can_start_with_it(
 ) -> None:
     children = [child("ConfigMap", "x-old"), child("ConfigMap", "x-new")]
     seen = observed(*children, *([there] if there else []), pods=(pod(config=config),))
-    wanted = [_manifest("ConfigMap", "x-new"), _manifest("Deployment", replicas=2)]
+    wanted = [_manifest("ConfigMap", "x-new"), _DEPLOYMENT]
     assert [c.ref.name for c in step(wanted, seen).prune] == gone
 
 
