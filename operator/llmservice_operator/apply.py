@@ -3,11 +3,13 @@
 Promises: nothing is sent for a child that has all we want (ownership.py); an object that is not
 ours is never written, not even in a race: a child that we do not know is created under the
 condition that nothing has its name, one that we know is changed under the condition of its uid;
-each answer enters the store at once. Never: a retry, a read but of a name that was
+each answer enters the store at once; no Deployment is written whose pods would run without what
+the same plan gives them, or with somebody else's. Never: a retry, a read but of a name that was
 found taken.
 """
 
 import logging
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -21,6 +23,7 @@ from llmservice_operator.ownership import covers, digest_of
 from llmservice_operator.records import Child, Key, Ref, Resource, child
 from llmservice_operator.rollout import Plan, ref_of
 from llmservice_operator.store import Store
+from llmservice_operator.words import shortened
 
 # An apply that names a resourceVersion fails with 409 where the object has any other, and creates
 # the object where there is none: with a version that no object has it can only create.
@@ -28,20 +31,37 @@ _ONLY_CREATE = "1"
 # What only the person who reads the status can mend, in the API server's words: invalid, denied
 # by an admission webhook or a quota, a missing right.
 _REFUSED = frozenset({400, 403, 413, 422})
+# Quotas and rights change behind our back; what is refused for its content stays refused, but for
+# an admission webhook whose policy changes.
+_REFUSED_FOR_NOW = 403
+PATIENCE = 600.0  # seconds until what was refused for its content is sent again as it is
+# The pods of these need those.
+_NEEDED = frozenset({"ServiceAccount", "ConfigMap"})
+_NEEDING = frozenset({"Deployment", "HorizontalPodAutoscaler"})
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """sent: the hash of what, and onto what. until: not sent again before that."""
+
+    sent: tuple[object, ...]
+    until: float
+    problem: Problem
 
 
 @dataclass
 class _Memory:
     """Of one resource's children. settled: (uid, hash, owned) of each that was found to be right.
-    taken: names that some object has which the watch does not show us.
+    taken: names that some object has which the watch does not show us. refused: for their content.
     """
 
     settled: dict[Ref, tuple[str, str, bytes]] = field(
         default_factory=dict[Ref, tuple[str, str, bytes]]
     )
     taken: set[Ref] = field(default_factory=set[Ref])
+    refused: dict[Ref, "_Refusal"] = field(default_factory=dict[Ref, "_Refusal"])
 
 
 class Writer:
@@ -55,8 +75,26 @@ class Writer:
         for surplus in plan.prune:
             await self._delete(surplus)
             memory.settled.pop(surplus.ref, None)
-        problems = [await self._bring(manifest, resource, memory) for manifest in plan.apply]
-        return [problem for problem in problems if problem]
+        problems: list[Problem] = []
+        lacking = False
+        for manifest in plan.apply:
+            if lacking and manifest["kind"] in _NEEDING:
+                continue
+            if problem := await self._bring(manifest, resource, memory):
+                problems.append(problem)
+                lacking = lacking or manifest["kind"] in _NEEDED
+        return problems
+
+    def as_before(self, plan: Plan, resource: Resource) -> Plan:
+        """What of the plan keeps or brings back children as they were applied last."""
+        settled = self._memory[resource.key].settled
+
+        def applied(ref: Ref) -> str:
+            live = self._store.child(ref)
+            return live.applied if live else settled.get(ref, ("", "", b""))[1]
+
+        same = (m for m in plan.apply if applied(ref_of(m)) == digest_of(m))
+        return Plan(prune=(), apply=tuple(same))
 
     def forget(self, key: Key) -> None:
         self._memory.pop(key, None)
@@ -74,14 +112,23 @@ class Writer:
             return problem
         if live is not None and (live.deleting or _settles(live, manifest, memory)):
             return None
+        sent = (digest_of(manifest), live and (live.uid, live.owned))
+        refusal = memory.refused.get(ref)
+        if refusal and refusal.sent == sent and time.monotonic() < refusal.until:
+            return refusal.problem
         try:
             written = await self._apply(manifest, live)
         except ApiError as error:
             if error.code == 409 and live is None:
                 memory.taken.add(ref)  # by whom, the next attempt says
             elif error.code in _REFUSED and error.reason != NAMESPACE_TERMINATING:
-                return Problem(Reason.APPLY_REFUSED, f"{ref} was refused: {error.message}")
+                words = f"{ref} was refused: {shortened(error.message)}"
+                problem = Problem(Reason.APPLY_REFUSED, words)
+                if error.code != _REFUSED_FOR_NOW:
+                    memory.refused[ref] = _Refusal(sent, time.monotonic() + PATIENCE, problem)
+                return problem
             raise
+        memory.refused.pop(ref, None)
         # What an admission webhook changed in it is not ours to fight for: this is as good as
         # it gets, until somebody else changes it.
         memory.settled[ref] = (written.uid, digest_of(manifest), written.owned)

@@ -1,0 +1,95 @@
+"""What is sent, and what is not, when the API server refuses."""
+
+import asyncio
+from typing import cast
+
+import pytest
+from llmservice_operator import apply, records
+from llmservice_operator.api import LLMService, Manifest
+from llmservice_operator.apply import Writer
+from llmservice_operator.client import ApiError, Client
+from llmservice_operator.kinds import Kind
+from llmservice_operator.observed import Observed
+from llmservice_operator.ownership import stamped
+from llmservice_operator.render import RenderDefaults, render
+from llmservice_operator.rollout import step
+from llmservice_operator.store import Store
+
+from tests.unit.controller.model_server import ModelServer
+from tests.unit.controller.objects import resource
+
+
+class _Refusing(ModelServer):
+    """Refuses one kind, with a code and a sentence."""
+
+    def __init__(self, kind: str, code: int, words: str = "no") -> None:
+        super().__init__()
+        self.refusal: tuple[str, int, str] | None = (kind, code, words)
+        self.sent: list[str] = []
+
+    async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
+        self.sent.append(kind.name)
+        if self.refusal and kind.name == self.refusal[0]:
+            raise ApiError(self.refusal[1], "Invalid", self.refusal[2])
+        return await super().apply(kind, obj)
+
+
+class _Operator:
+    def __init__(self, server: ModelServer) -> None:
+        self.server, self.store = server, Store()
+        self.writer = Writer(cast("Client", server), self.store)
+
+    def reconcile(self, **spec: object) -> list[str]:
+        """One round; returns what was in the way."""
+        spec = {"model": {"uri": "hf://org/model-7B"}, **spec}
+        seen = resource(spec=spec)
+        service = LLMService.parse(seen.manifest)
+        desired = [stamped(m) for m in render(service, RenderDefaults(server_image="server:1"))]
+        plan = step(desired, Observed(seen, tuple(self.store.owned_by(seen.uid)), ()))
+        return [p.message for p in asyncio.run(self.writer.carry_out(plan, seen))]
+
+
+@pytest.mark.parametrize("kind", ["ServiceAccount", "ConfigMap"])
+def test_no_deployment_without_what_its_pods_need(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = _Refusing(kind, 422)
+    operator = _Operator(server)
+    operator.reconcile(autoscaling={"min": 2})
+    assert not {"Deployment", "HorizontalPodAutoscaler"} & set(server.sent)
+    assert {"Service", "PodDisruptionBudget"} <= set(server.sent)
+    server.refusal = (kind, 403, "no")
+    operator.reconcile(autoscaling={"min": 3})
+    assert "Deployment" not in server.sent
+    server.refusal = None
+    monkeypatch.setattr(apply.time, "monotonic", lambda: float("inf"))
+    assert operator.reconcile(autoscaling={"min": 3}) == []
+    assert {"Deployment", "HorizontalPodAutoscaler"} <= set(server.sent)
+
+
+@pytest.mark.parametrize(("code", "times"), [(422, 1), (413, 1), (403, 3)])
+def test_what_is_refused_for_its_content_is_not_sent_again_as_it_is(code: int, times: int) -> None:
+    server = _Refusing("Service", code)
+    operator = _Operator(server)
+    said = [operator.reconcile() for _ in range(3)]
+    assert said == [["Service x was refused: no"]] * 3
+    assert server.sent.count("Service") == times
+
+
+def test_it_is_sent_again_when_it_changes_or_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = _Refusing("Service", 422)
+    operator = _Operator(server)
+    operator.reconcile()
+    operator.reconcile(expose={"service": {"port": 8080}})
+    assert server.sent.count("Service") == 2
+    monkeypatch.setattr(apply, "PATIENCE", 0.0)
+    operator.reconcile(expose={"service": {"port": 8081}})
+    server.refusal = None
+    assert operator.reconcile(expose={"service": {"port": 8081}}) == []
+    assert isinstance(operator.store.child(records.Ref("Service", "ns", "x")), records.Child)
+
+
+def test_a_webhooks_long_words_are_cut() -> None:
+    (said,) = _Operator(_Refusing("Service", 403, "x\n" * 5000)).reconcile()
+    assert len(said) < 600
+    assert "\n" not in said
