@@ -73,7 +73,9 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended: message is what it left in its termination log, if anything."""
+    """How a container that is not up again ended: message is what it left in its termination log,
+    if anything.
+    """
 
     code: int
     reason: str
@@ -182,7 +184,9 @@ def _waiting(containers: Iterable[Manifest]) -> tuple[str, str] | None:
 def _last_exit(containers: Iterable[Manifest]) -> Exit | None:
     for status in containers:
         state: dict[str, Any] = status.get("state", {})
-        ended = state.get("terminated") or status.get("lastState", {}).get("terminated")
+        ended = state.get("terminated")
+        if not status.get("started"):  # one that has started since is past its last exit
+            ended = ended or status.get("lastState", {}).get("terminated")
         if ended and (ended.get("exitCode", 0) != 0 or ended.get("reason") == "OOMKilled"):
             reason, message = ended.get("reason", ""), ended.get("message", "").strip()
             return Exit(ended.get("exitCode", 0), reason, message)

@@ -34,7 +34,8 @@ class Reason(StrEnum):
 
     SERVING = "Serving", "As many pods answer as are asked for, and the Service leads to them."
     PARTLY_SERVING = "PartlyServing", "Fewer pods answer than are asked for."
-    NOT_WRITTEN = "NotWritten", "The Deployment does not exist yet."
+    NOT_WRITTEN = "NotWritten", "The Deployment, or the Service, does not exist yet."
+    WRITTEN = "Written", "The Deployment is written; its controller has yet to act on it."
     STARTING = "Starting", "Pods are scheduled, pull their image, or load the model."
     ROLLING_OUT = "RollingOut", "Pods of the newest revision replace older ones."
     SCALING = "Scaling", "The number of pods is changing."
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     AS_EXPECTED = "AsExpected", "Nothing is wrong."
 
     INVALID_SPEC = "InvalidSpec", "The spec asks for what cannot be; the children stay as they are."
+    INTERNAL_ERROR = "InternalError", "The operator failed on this spec, by a fault of its own."
     SECRET_NOT_FOUND = "SecretNotFound", "A Secret that the spec names, or its key, is not there."
     CLAIM_NOT_FOUND = "ClaimNotFound", "The PersistentVolumeClaim of the model is not there."
     NAME_CONFLICT = (

@@ -11,6 +11,10 @@ from llmservice_operator.records import Child, Pod
 from llmservice_operator.render.network import base_url
 from llmservice_operator.status.patch import conditions_of
 from llmservice_operator.status.trouble import Trouble, worst
+from llmservice_operator.words import shortened
+
+# What an evicted pod leaves behind: another has taken its place.
+_ENDED = frozenset({"Failed", "Succeeded"})
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,9 @@ def compute(situation: Situation) -> Manifest:
     """The whole .status."""
     observed = situation.observed
     deployment = observed.child("Deployment")
-    pods = [pod for pod in observed.pods if not pod.deleting]
+    pods = [pod for pod in observed.pods if not pod.deleting and pod.phase not in _ENDED]
     count = _count(deployment, pods)
-    placement = (situation.placement or {}).get("message")
-    trouble = worst(pods, placement) or _of_deployment(deployment)
+    trouble = worst(pods, situation.placement) or _of_deployment(deployment)
     conditions = _conditions(situation, deployment, count, trouble)
     status: Manifest = {
         "observedGeneration": observed.resource.generation,
@@ -77,17 +80,29 @@ def _count(deployment: Child | None, pods: Sequence[Pod]) -> _Count:
     return _Count(wanted, told.get("replicas", 0), ready, told.get("updatedReplicas", 0))
 
 
+def _seen(deployment: Child) -> bool:
+    """Is what its controller tells about the Deployment as it is now?"""
+    return deployment.status.get("observedGeneration", 0) >= deployment.generation
+
+
+def _told(deployment: Child | None) -> Sequence[Manifest]:
+    if deployment is None or not _seen(deployment):
+        return ()
+    return deployment.status.get("conditions", ())
+
+
 def _of_deployment(deployment: Child | None) -> Trouble | None:
-    for condition in deployment.status.get("conditions", ()) if deployment else ():
+    for condition in _told(deployment):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return Trouble(Reason.PODS_REFUSED, f"pods are refused: {condition['message']}")
+            words = f"pods are refused: {shortened(condition['message'])}"
+            return Trouble(Reason.PODS_REFUSED, words)
     return None
 
 
 def _stuck(deployment: Child | None) -> bool:
     return any(
         c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
-        for c in (deployment.status.get("conditions", ()) if deployment else ())
+        for c in _told(deployment)
     )
 
 
@@ -96,7 +111,8 @@ def _conditions(
 ) -> Iterator[Condition]:
     problem = min(situation.problems, key=lambda p: not p.stalled, default=None)
     troubles = [Trouble(p.reason, p.message) for p in situation.problems]
-    stuck = _stuck(deployment)
+    # With a problem the Deployment may be that of an older spec: what it is stuck in is history.
+    stuck = not problem and _stuck(deployment)
     if stuck:
         detail = f": {trouble.message}" if trouble else ""
         words = f"the rollout made no progress within its deadline{detail}"
@@ -128,8 +144,11 @@ def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble]) -> Co
         words = f"{count.answer()}: {troubles[0].message}" if count.wanted else troubles[0].message
         return Condition(ConditionType.READY, "False", troubles[0].reason, words)
     if observed.child("Deployment") is None:
-        reason = Reason.NOT_WRITTEN
-        return Condition(ConditionType.READY, "False", reason, reason.sentence)
+        words = "the Deployment does not exist yet"
+        return Condition(ConditionType.READY, "False", Reason.NOT_WRITTEN, words)
+    if count.ready:
+        words = f"{count.answer()}, but the Service does not exist yet"
+        return Condition(ConditionType.READY, "False", Reason.NOT_WRITTEN, words)
     return Condition(ConditionType.READY, "False", Reason.STARTING, f"{count.answer()} yet")
 
 
@@ -151,15 +170,16 @@ def _progressing(
 
 def _on_the_way(deployment: Child | None, count: _Count) -> tuple[Reason, str] | None:
     if deployment is None:
-        return Reason.NOT_WRITTEN, Reason.NOT_WRITTEN.sentence
-    seen = deployment.status.get("observedGeneration", 0) >= deployment.generation
-    if seen and count.updated < count.there:
+        return Reason.NOT_WRITTEN, "the Deployment does not exist yet"
+    if not _seen(deployment):
+        return Reason.WRITTEN, Reason.WRITTEN.sentence
+    if count.updated < count.there:
         verb = "has" if count.updated == 1 else "have"
         words = f"{count.updated} of {count.wanted} pods {verb} the newest revision"
         return Reason.ROLLING_OUT, words
-    if seen and count.there != count.wanted:
+    if count.there != count.wanted:
         return Reason.SCALING, f"{count.there} pods on the way to {count.wanted}"
-    if not seen or count.ready < count.wanted:
+    if count.ready < count.wanted:
         return Reason.STARTING, f"{count.answer()} yet"
     return None
 

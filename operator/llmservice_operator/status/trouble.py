@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmservice_operator.api.conditions import Reason
+from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.records import Exit, Pod
+from llmservice_operator.words import shortened
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
@@ -21,7 +23,6 @@ _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunC
 # What llmservice-server exits with; any other code is a crash.
 _EXIT_CODES = {2: Reason.CONFIG_REJECTED, 3: Reason.MODEL_NOT_FOUND}
 _PULL_PREFIX = re.compile(r'^Back-off pulling image "[^"]*"(: \w+: )?')
-_LONGEST = 500  # characters of somebody else's words
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Trouble:
     message: str
 
 
-def worst(pods: Sequence[Pod], placement: str | None) -> Trouble | None:
+def worst(pods: Sequence[Pod], placement: Manifest | None) -> Trouble | None:
     """What most pods that do not answer suffer from, of the worst kind that any of them has.
 
-    placement: the sentence that says why no node can hold a pod, where it is known.
+    placement: status.placement, where it is known.
     """
     found = Counter(t for pod in pods if (t := _of(pod, placement)) is not None)
     if not found:
@@ -56,22 +57,33 @@ _GRAVITY = [
 ]
 
 
-def _of(pod: Pod, placement: str | None) -> Trouble | None:
+def _of(pod: Pod, placement: Manifest | None) -> Trouble | None:
     if pod.ready:
         return None
     reason, words = pod.waiting or ("", "")
     if reason in _IMAGE:
-        cause = _shortened(_PULL_PREFIX.sub("", words))
+        cause = shortened(_PULL_PREFIX.sub("", words))
         detail = f": {cause}" if cause else ""
         return Trouble(Reason.IMAGE_PULL_FAILED, f"cannot pull the image {pod.image}{detail}")
     if reason in _CONFIG:
-        return Trouble(Reason.CONTAINER_CONFIG_ERROR, f"cannot start: {_shortened(words)}")
+        return Trouble(Reason.CONTAINER_CONFIG_ERROR, f"cannot start: {shortened(words)}")
     if pod.last_exit is not None:
         return _of_exit(pod.last_exit)
     if pod.unschedulable is not None:
-        why = placement or _shortened(pod.unschedulable)
+        why = _unschedulable(pod.unschedulable, placement)
         return Trouble(Reason.UNSCHEDULABLE, f"cannot be scheduled: {why}")
     return None
+
+
+def _unschedulable(told: str, placement: Manifest | None) -> str:
+    """The scheduler knows more reasons than we look at; ours explain those that we do."""
+    why = shortened(told)
+    if placement is None:
+        return why
+    if placement["fittingNodes"] == 0:
+        return placement["message"]
+    full = "Insufficient" in told
+    return f"{why}; by what nodes have, {placement['message']}" if full else why
 
 
 def _of_exit(exit_: Exit) -> Trouble:
@@ -80,11 +92,6 @@ def _of_exit(exit_: Exit) -> Trouble:
         return Trouble(
             Reason.OUT_OF_MEMORY, f"was ended for using more memory than its limit: {way_out}"
         )
-    said = _shortened(exit_.message)
+    said = shortened(exit_.message)
     reason = _EXIT_CODES.get(exit_.code, Reason.CRASH_LOOPING)
     return Trouble(reason, f"ended with exit code {exit_.code}{f': {said}' if said else ''}")
-
-
-def _shortened(words: str) -> str:
-    line = " ".join(words.split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

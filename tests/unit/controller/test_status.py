@@ -47,7 +47,8 @@ def test_one_of_two_answers_while_the_other_starts() -> None:
 
 def test_without_a_service_in_front_nothing_is_ready() -> None:
     seen = observed(deployment(1), pods=(pod(ready=True),))
-    assert _told(_status(seen))["Ready"][0] == "False"
+    words = "1 of 1 pod answers, but the Service does not exist yet"
+    assert _told(_status(seen))["Ready"] == ("False", "NotWritten", words)
 
 
 def test_a_pod_that_is_going_counts_no_more() -> None:
@@ -130,6 +131,52 @@ def test_a_server_that_crashed_once_and_answers_now_is_fine() -> None:
     assert _told(_status(_whole(healed)))["Degraded"][0] == "False"
 
 
+def test_an_old_exit_is_history_once_the_server_has_started_again() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    face = {"state": {"running": {}}, "lastState": ended, "started": True}
+    told = _told(_status(_whole(pod("a", ready=True), pod("b", containerStatuses=[face]))))
+    assert told["Degraded"][0] == "False"
+    assert told["Ready"][1] == "PartlyServing"
+
+
+def test_an_evicted_pod_is_not_counted_and_not_a_trouble() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    evicted = pod("z", phase="Failed", reason="Evicted", containerStatuses=[{"state": ended}])
+    told = _told(_status(_whole(pod("a", ready=True), pod("b", ready=True), evicted)))
+    assert told["Degraded"][0] == "False"
+    assert told["Ready"][1] == "Serving"
+
+
+_LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+_NO_PODS = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota " * 100}
+
+
+def test_what_a_deployment_told_of_an_older_change_is_history() -> None:
+    ready = (pod("a", ready=True), pod("b", ready=True))
+    told = _told(_status(_whole(*ready, conditions=[_LATE, _NO_PODS])))
+    assert told["Stalled"][1] == "DeadlineExceeded"
+    told = _told(_status(_whole(*ready, conditions=[_LATE, _NO_PODS], observedGeneration=0)))
+    assert "Stalled" not in told
+    assert told["Degraded"][0] == "False"
+    missing = Problem(Reason.SECRET_NOT_FOUND, "Secret s does not exist")  # so nothing is written
+    told = _told(_status(_whole(*ready, conditions=[_LATE]), missing))
+    assert "Stalled" not in told
+    assert told["Progressing"][:2] == ("True", "SecretNotFound")
+
+
+def test_pods_that_are_refused_are_told_in_few_words() -> None:
+    told = _told(_status(_whole(conditions=[_NO_PODS])))
+    assert told["Degraded"][1] == "PodsRefused"
+    assert len(told["Degraded"][2]) < 600
+
+
+def test_a_change_that_its_controller_has_not_seen_is_no_start() -> None:
+    seen = _whole(pod("a", ready=True), pod("b", ready=True), observedGeneration=0)
+    told = _told(_status(seen))
+    assert told["Progressing"][:2] == told["Reconciling"][:2] == ("True", "Written")
+    assert told["Ready"][:2] == ("True", "Serving")
+
+
 def test_an_unschedulable_pod_is_told_by_placement_where_nodes_are_known() -> None:
     stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}
     seen = _whole(pod("a", conditions=[stuck]), pod("b", conditions=[stuck]))
@@ -137,6 +184,22 @@ def test_an_unschedulable_pod_is_told_by_placement_where_nodes_are_known() -> No
     assert told["Degraded"][2] == "2 of 2 pods cannot be scheduled: 0/3"
     told = _told(_status(seen, fittingNodes=0, message="no node has GPUs"))
     assert told["Degraded"][2] == "2 of 2 pods cannot be scheduled: no node has GPUs"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("0/1: unbound claims", "0/1: unbound claims"),
+        ("0/1: Insufficient cpu", "0/1: Insufficient cpu; by what nodes have, 1 of 1 node could"),
+    ],
+)
+def test_where_a_node_could_hold_the_pod_the_scheduler_says_why_it_does_not(
+    said: str, told: str
+) -> None:
+    stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    seen = _whole(pod("a", conditions=[stuck]))
+    degraded = _told(_status(seen, fittingNodes=1, message="1 of 1 node could"))["Degraded"]
+    assert degraded[2] == f"the pod cannot be scheduled: {told}"
 
 
 def test_the_date_of_a_condition_moves_only_with_its_status() -> None:
