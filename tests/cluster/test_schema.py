@@ -42,6 +42,11 @@ def _with(**fields: Any) -> Manifest:
     [
         ({}, "model is missing: write model: {uri: hf://"),
         ({"model": {}}, "uri is missing: write hf://"),
+        (_with(gpu={"minMemory": "1e40"}), "that any node has: write less than 8Ei"),
+        (
+            _with(pod={"resources": {"requests": {"memory": "1e1000000"}}}),
+            "that any node has: write less than 8Ei",
+        ),
         ({"model": {"uri": "s3://bucket/model"}}, "unknown scheme: write hf://ORGANISATION/NAME"),
         ({"model": {"uri": "Qwen/Qwen2.5"}}, "unknown scheme: write hf://ORGANISATION/NAME"),
         ({"model": {"uri": "hf://gpt2"}}, "write hf://ORGANISATION/NAME, as"),
@@ -153,6 +158,18 @@ def test_refuses_each_flag_that_the_operator_sets_whatever_its_value(
     lines = {line.partition(": ")[0]: line for line in refusal.splitlines()}
     for flag, sentence in flags.items():
         assert sentence in lines[f"* spec.engine.args.{flag}"]
+
+
+def test_asks_for_a_spec_with_a_sentence(cluster: Cluster) -> None:
+    empty = {key: value for key, value in _resource({}).items() if key != "spec"}
+    assert "spec is missing: write spec: {model: {uri: hf://" in _refusal(cluster, empty)
+
+
+def test_a_resource_that_nobody_has_looked_at_is_not_current_for_kstatus(
+    cluster: Cluster,
+) -> None:
+    created = _apply(cluster, _resource(_with(), "unseen"), "--dry-run=server")
+    assert created["status"] == {"observedGeneration": -1}
 
 
 def test_keeps_every_other_flag_of_every_type(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ NAME_LENGTH = 52
 Service's name is a label of 63."""
 
 _SERVED = (
-    "(has({0}.spec.model) && has({0}.spec.model.servedName) "
+    "(has({0}.spec) && has({0}.spec.model) && has({0}.spec.model.servedName) "
     "? {0}.spec.model.servedName : {0}.metadata.name)"
 )
 
@@ -63,15 +63,25 @@ def _schema() -> Manifest:
             "One model behind an OpenAI-compatible endpoint: its servers, Service, configuration, "
             "autoscaling and disruption budget."
         ),
-        "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": KIND},
             "metadata": {"type": "object"},
             "spec": structural_schema(LLMServiceSpec),
-            "status": structural_schema(LLMServiceStatus),
+            # Without it a new object counts as done for kstatus, until the operator sees it.
+            "status": {
+                **structural_schema(LLMServiceStatus),
+                "default": {"observedGeneration": -1},
+            },
         },
         **rules(
+            # `required` would answer with two words.
+            rule(
+                "has(self.spec)",
+                "spec is missing: write spec: {model: {uri: hf://ORGANISATION/NAME}}, or pvc:// "
+                "or file://",
+                path=".spec",
+            ),
             rule(
                 f"self.metadata.name.size() <= {NAME_LENGTH}",
                 f"metadata.name is too long: write at most {NAME_LENGTH} characters, for the "

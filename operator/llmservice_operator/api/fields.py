@@ -59,6 +59,12 @@ QualifiedName = Annotated[
 ]
 
 QUANTITY_SENTENCE = "not a quantity: write a number with a unit, as 500m, 2 or 20Gi, without a sign"
+# The API server takes whatever is larger for 2^63-1.
+TOO_LARGE = rule(
+    "!isQuantity(string(self)) || "
+    "quantity(string(self)).isLessThan(quantity('9223372036854775807'))",
+    "not a quantity that any node has: write less than 8Ei",
+)
 Quantity = Annotated[
     str,
     BeforeValidator(normalized),
@@ -70,7 +76,8 @@ Quantity = Annotated[
                 rule(
                     "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",
                     QUANTITY_SENTENCE,
-                )
+                ),
+                TOO_LARGE,
             ),
         }
     ),

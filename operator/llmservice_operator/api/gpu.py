@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from llmservice_operator.api import quantity
-from llmservice_operator.api.fields import LabelValue, QualifiedName
+from llmservice_operator.api.fields import TOO_LARGE, LabelValue, QualifiedName
 from llmservice_operator.api.part import Part, rule, rules
 
 _MEBIBYTE = 2**20
@@ -31,7 +31,8 @@ _MEMORY_SCHEMA = {
         rule(
             "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('1Gi'))",
             _MEMORY_SENTENCE,
-        )
+        ),
+        TOO_LARGE,
     ),
 }
 Parallel = Annotated[int, Field(ge=1, le=64)]

@@ -40,8 +40,8 @@ class Placement(Part):
 class LLMServiceStatus(Part):
     """What the operator sees. It is written by the operator alone."""
 
-    observed_generation: Count | None = None
-    """The metadata.generation that this status is about."""
+    observed_generation: int | None = None
+    """The metadata.generation that this status is about; -1 where there is none yet."""
     conditions: (
         Annotated[
             tuple[ReportedCondition, ...],

@@ -27,6 +27,16 @@ def test_reads_every_form(written: object, number: str) -> None:
     assert parse(written) == Decimal(number)
 
 
+@pytest.mark.parametrize("written", ["1e1000000", "1e40", "8Ei", "9" * 32, "9" * 99 + "E"])
+def test_refuses_what_no_node_has(written: str) -> None:
+    with pytest.raises(ValueError, match="write less than 8Ei"):
+        parse(written)
+
+
+def test_what_is_next_to_nothing_is_a_number_too() -> None:
+    assert 0 <= parse("1e-99999999999999999999") <= parse("1e-1000000") < Decimal("1e-9")
+
+
 @pytest.mark.parametrize(
     "written", ["", "-1", "+1", "1K", "1gi", "1 Gi", "Gi", "1e", True, None, "٣"]
 )
