@@ -17,7 +17,7 @@ from tests.cluster.operator_process import Operator
 _EDITS: dict[str, Manifest] = {
     "ServiceAccount": {"automountServiceAccountToken": True},
     "Service": {"spec": {"selector": {"app.kubernetes.io/instance": "other"}}},
-    "Deployment": {"spec": {"template": {"spec": {"enableServiceLinks": True}}}},
+    "Deployment": {"spec": {"paused": True, "template": {"spec": {"enableServiceLinks": True}}}},
     "PodDisruptionBudget": {"spec": {"maxUnavailable": 7}},
     "HorizontalPodAutoscaler": {"spec": {"maxReplicas": 9}},
 }

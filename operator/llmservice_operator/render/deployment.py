@@ -21,6 +21,8 @@ def deployment(service: LLMService, defaults: RenderDefaults, config_map: str) -
         "metadata": metadata(service),
         "spec": {
             **replicas,
+            # Said, so that it is ours: one paused by hand would block every rollout.
+            "paused": False,
             "selector": {"matchLabels": selector(service)},
             "strategy": {
                 "type": "RollingUpdate",
