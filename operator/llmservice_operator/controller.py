@@ -52,9 +52,11 @@ class Controller:
         service, desired, problems = self._read(resource)
         if service:
             problems = await self.prerequisites.missing(service)
-        if service and not problems:
+        if service:
             plan = rollout.step(desired, self._observe(resource))
-            problems = await self.writer.carry_out(plan, resource)
+            if problems:  # nothing new is begun, and what there was is kept
+                plan = self.writer.as_before(plan, resource)
+            problems += await self.writer.carry_out(plan, resource)
         wait = await self.reporter.report(resource, self._status(resource, service, problems))
         if problems and service:  # an unreadable spec waits for the next one, not for time
             self.queue.retry(key)
@@ -69,6 +71,10 @@ class Controller:
             desired = [stamped(manifest) for manifest in render(service, self.defaults)]
         except InvalidSpec as fault:
             return None, [], [Problem(Reason.INVALID_SPEC, str(fault), stalled=True)]
+        except Exception as fault:
+            log.exception("the spec cannot be read or rendered")
+            words = f"a fault of the operator, {type(fault).__name__}: see its log, and report it"
+            return None, [], [Problem(Reason.INTERNAL_ERROR, words, stalled=True)]
         return service, desired, []
 
     def _observe(self, resource: Resource) -> Observed:

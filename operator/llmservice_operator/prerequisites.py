@@ -1,9 +1,9 @@
 """Secrets and claims that a spec names: are they there?
 
 Each is asked for by name, never listed or watched; of a Secret only the names of its keys are
-kept. What is there is asked for again after FRESH seconds at the earliest, what is missing each
-time, which the queue's back-off bounds. Where the right to read is missing, the answer is taken
-to be yes: the kubelet will tell.
+kept. What is there is asked for again after FRESH seconds or for a new generation, what is
+missing each time, which the queue's back-off bounds. Where the right to read is missing, the
+answer is taken to be yes: the kubelet will tell.
 """
 
 import logging
@@ -49,11 +49,15 @@ def needed(service: LLMService) -> Iterator[Needed]:
 class Prerequisites:
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._found: dict[Key, dict[Needed, float]] = {}  # when each was found
+        # Of each resource: for which generation what was found, and when.
+        self._found: dict[Key, tuple[int, dict[Needed, float]]] = {}
 
     async def missing(self, service: LLMService) -> list[Problem]:
         key = Key(service.metadata.namespace, service.metadata.name)
-        known, now = self._found.get(key, {}), time.monotonic()
+        generation, now = service.metadata.generation, time.monotonic()
+        since, known = self._found.get(key, (generation, {}))
+        if since != generation:
+            known = {}
         problems: list[Problem] = []
         found: dict[Needed, float] = {}
         for need in dict.fromkeys(needed(service)):
@@ -64,7 +68,7 @@ class Prerequisites:
             else:
                 found[need] = now
         if found:
-            self._found[key] = found
+            self._found[key] = (generation, found)
         else:
             self.forget(key)
         return problems
