@@ -1,5 +1,6 @@
 """Watches that fail in every way: the operator goes on, and sees what happened meanwhile."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,3 +95,30 @@ def test_streams_that_are_cut_again_and_again_lose_nothing(
         time.sleep(0.3)
     for number in range(4):
         services.wait_condition(kube, f"cut-{number}", "Ready", "True", "Serving", seconds=60)
+
+
+@pytest.mark.parametrize("levels", [1_500, 9_000])
+def test_one_that_is_nested_deeply_is_refused_and_hides_no_other(
+    operator: Operator, kube: Kube, cluster: Cluster, levels: int
+) -> None:
+    # kubectl, as this process could not read it
+    args = {"hf-overrides": "NESTED"}
+    deep = json.dumps(services.minimal("deep", engine={"args": args}))
+    nested = '{"a":' * levels + "1" + "}" * levels
+    place = ("-n", kube.namespace)
+    cluster.kubectl("create", *place, "-f", "-", input=deep.replace('"NESTED"', nested))
+
+    def refused() -> bool:
+        path = "jsonpath={.status.conditions[?(@.type=='Degraded')].reason}"
+        found = cluster.kubectl("get", *place, "llmservice", "deep", "-o", path)
+        return found == "InvalidSpec"
+
+    kube.create(services.minimal("beside"))
+    services.wait_ready(kube, "beside")
+    eventually("the one is refused", refused)
+    operator.stop()
+    operator.start()
+    kube.create(services.minimal("afterwards"))
+    services.wait_ready(kube, "afterwards")
+    assert kube.get("Deployment", "deep") is None
+    cluster.kubectl("delete", *place, "llmservice", "deep")
