@@ -61,6 +61,27 @@ def test_a_change_that_needs_a_missing_secret_leaves_the_last_good_children(
     assert after == before
 
 
+def test_what_was_there_is_healed_while_a_secret_is_missing(operator: Operator, kube: Kube) -> None:
+    kube.create(_secret("token", "HF_TOKEN"))
+    model = {"uri": "hf://meta/private", "credentialsSecret": "token"}
+    kube.create(services.minimal("kept", model=model))
+    services.wait_ready(kube, "kept")
+    was = kube.children("kept")
+
+    kube.delete("Secret", "token")
+    change = {"engine": {"args": {"max-model-len": 2048}}}
+    kube.merge("LLMService", "kept", {"spec": change})
+    services.wait_condition(kube, "kept", "Degraded", "True", "SecretNotFound")
+    kube.merge("LLMService", "kept", {"spec": {"engine": {"args": None}}})
+    services.wait_condition(kube, "kept", "Degraded", "True", "SecretNotFound")
+    for kind in ("Service", "Deployment", "PodDisruptionBudget", "ServiceAccount"):
+        kube.delete(kind, "kept")
+
+    eventually("all children are back", lambda: kube.children("kept").keys() == was.keys())
+    template = kube.there("Deployment", "kept")["spec"]["template"]["spec"]
+    assert template == was["Deployment kept"]["spec"]["template"]["spec"]
+
+
 def test_a_missing_claim_is_named_until_it_is_there(operator: Operator, kube: Kube) -> None:
     kube.create(services.minimal("disk", model={"uri": "pvc://models/qwen"}))
 
@@ -71,7 +92,10 @@ def test_a_missing_claim_is_named_until_it_is_there(operator: Operator, kube: Ku
     spec = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}}
     kube.create({**claim, "spec": {**spec, "storageClassName": "none"}})
-    eventually("a Deployment", lambda: kube.get("Deployment", "disk"), seconds=30)
+    # Nodes have room: what is wrong is the claim, which nothing will ever bind.
+    found = services.wait_condition(kube, "disk", "Degraded", "True", "Unschedulable")
+    assert "unbound immediate PersistentVolumeClaims" in found["message"]
+    assert kube.there("LLMService", "disk")["status"]["placement"]["fittingNodes"] > 0
 
 
 _PULL = 'failed to pull and unpack image "x": not found'

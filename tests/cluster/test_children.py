@@ -1,6 +1,7 @@
 """What becomes of an LLMService: its children, its status, and nothing once it is deleted."""
 
 import time
+from statistics import median
 
 from tests.cluster import services
 from tests.cluster.kube import Kube, condition, eventually
@@ -47,12 +48,12 @@ def test_every_child_is_there_half_a_second_after_apply(operator: Operator, kube
             lambda name=f"quick-{attempt}": kube.get("PodDisruptionBudget", name),
         )
         waits.append(time.monotonic() - began)
-    assert min(waits) < 0.5, waits
+    assert median(waits) < 0.5, waits
 
 
 def test_ready_follows_the_pod_within_two_seconds(operator: Operator, kube: Kube) -> None:
     waits: list[float] = []
-    for attempt in range(2):
+    for attempt in range(3):
         name = f"loads-{attempt}"
         kube.create(services.minimal(name, ready_after="2s"))
         services.wait_not_ready(kube, name)
@@ -69,7 +70,7 @@ def test_ready_follows_the_pod_within_two_seconds(operator: Operator, kube: Kube
         began = time.monotonic()
         services.wait_ready(kube, name)
         waits.append(time.monotonic() - began)
-    assert min(waits) < 2, waits
+    assert median(waits) < 2, waits
 
 
 def test_a_pod_that_is_not_ready_yet_shows_as_progress(operator: Operator, kube: Kube) -> None:
@@ -136,3 +137,28 @@ def test_a_change_rolls_out_and_old_configuration_goes_last(operator: Operator, 
     services.wait_condition(kube, "roll", "Progressing", "False", "UpToDate")
     (pod,) = kube.list("Pod")
     assert pod["spec"]["containers"][0]["image"] == "mine:2"
+
+
+def test_a_new_image_replaces_one_pod_after_the_other(operator: Operator, kube: Kube) -> None:
+    kube.create(services.minimal("image", replicas=2))
+    services.wait_ready(kube, "image")
+    (old,) = kube.list("ReplicaSet")
+
+    kube.merge("LLMService", "image", {"spec": {"engine": {"image": "mine:2"}}})
+
+    most, fewest = 0, 2
+
+    def replaced() -> bool:
+        nonlocal most, fewest
+        status = kube.there("Deployment", "image")["status"]
+        most = max(most, status["replicas"])
+        fewest = min(fewest, status.get("readyReplicas", 0))
+        sets = kube.list("ReplicaSet")
+        full = {s["metadata"]["uid"] for s in sets if s["status"].get("readyReplicas") == 2}
+        return len(sets) == 2 and bool(full) and full != {old["metadata"]["uid"]}
+
+    eventually("two pods of a new ReplicaSet", replaced, seconds=90)
+    services.wait_ready(kube, "image")
+    assert (most, fewest) == (3, 2)
+    (image,) = {p["spec"]["containers"][0]["image"] for p in kube.list("Pod")}
+    assert image == "mine:2"

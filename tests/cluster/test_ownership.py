@@ -1,8 +1,11 @@
 """What is not ours is never touched, whatever its name; what is ours goes when nothing wants it."""
 
-import pytest
+import time
 
-from tests.cluster import services
+import pytest
+from devcluster import Cluster
+
+from tests.cluster import services, writes
 from tests.cluster.kube import Kube, Manifest, condition, eventually
 from tests.cluster.operator_process import Operator
 
@@ -52,6 +55,43 @@ def test_a_foreign_object_with_a_childs_name_is_left_alone(
         kube.delete(kind, "mine")
     services.wait_ready(kube, "mine")
     assert not condition(kube.there("LLMService", "mine"), "Stalled")
+
+
+def test_pods_never_run_as_somebody_elses_account(operator: Operator, kube: Kube) -> None:
+    kube.create({"kind": "ServiceAccount", "metadata": {"name": "whose"}, "apiVersion": "v1"})
+    kube.create(services.autoscaled("whose"))
+
+    found = services.wait_condition(kube, "whose", "Degraded", "True", "NameConflict")
+    assert "ServiceAccount whose exists" in found["message"]
+    assert not any(
+        child.startswith(("Deployment", "HorizontalPod")) for child in kube.children("whose")
+    )
+
+    kube.delete("ServiceAccount", "whose")
+    services.wait_ready(kube, "whose")
+
+
+def test_a_configuration_that_is_refused_leaves_the_deployment_alone(
+    operator: Operator, kube: Kube, cluster: Cluster
+) -> None:
+    kube.create(services.minimal("large"))
+    services.wait_ready(kube, "large")
+    before = kube.there("Deployment", "large")["metadata"]["generation"]
+    (config,) = (child for child in kube.children("large") if child.startswith("ConfigMap"))
+
+    large = {"chat-template": "x" * (2**20 + 1)}
+    kube.merge("LLMService", "large", {"spec": {"engine": {"args": large}}})
+
+    found = services.wait_condition(kube, "large", "Degraded", "True", "ApplyRefused")
+    assert "Too long" in found["message"]
+    sent = writes.until_quiet(cluster)["APPLY configmaps"]
+    time.sleep(4)  # several back-offs
+    assert writes.count(cluster)["APPLY configmaps"] == sent, "it is sent again and again"
+    assert kube.there("Deployment", "large")["metadata"]["generation"] == before
+    assert config in kube.children("large")
+
+    kube.merge("LLMService", "large", {"spec": {"engine": {"args": None}}})
+    services.wait_ready(kube, "large")
 
 
 def test_an_orphaned_child_is_not_adopted(operator: Operator, kube: Kube) -> None:
