@@ -66,7 +66,8 @@ class Leader:
         while True:
             started = self._clock()
             try:
-                await asyncio.wait_for(self._round(client, started), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):  # 3.11's wait_for may swallow a cancellation
+                    await self._round(client, started)
             except (ApiError, TimeoutError) as error:
                 self._ours = None
                 log.warning(

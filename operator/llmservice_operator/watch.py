@@ -151,7 +151,8 @@ class Watch:
     async def _follow_lists(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._relist.wait(), LOOK_AGAIN if self._refused else None)
+                async with asyncio.timeout(LOOK_AGAIN if self._refused else None):
+                    await self._relist.wait()
             self._relist.clear()
             try:
                 await self._list_services()
