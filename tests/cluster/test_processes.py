@@ -120,7 +120,8 @@ def test_with_rights_in_one_namespace_it_serves_that_one_and_leaves_the_others(
         found = services.wait_condition(kube, "huge", "Degraded", "True", "Unschedulable")
         assert "Insufficient nvidia.com/gpu" in found["message"]  # the scheduler's own words
         assert elsewhere.children("there") == {}
-        assert "status" not in elsewhere.there("LLMService", "there")
+        untouched = {"observedGeneration": -1}  # what the schema gives a new resource
+        assert elsewhere.there("LLMService", "there")["status"] == untouched
         assert "forbidden" not in narrow.log.read_text()
     finally:
         narrow.stop()
