@@ -38,10 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running() -> Iterator[stack.Stack]:
     """KEEP=1 leaves the cluster there, for a look at it and a quick second run."""
+    stays = os.environ.get("KEEP") == "1"
+    if not stays:
+        stack.down(_NAME)  # what a run that was killed left
     try:
         yield stack.up(_NAME, _NAME)
     finally:
-        if os.environ.get("KEEP") != "1":
+        if not stays:
             stack.down(_NAME)
 
 
