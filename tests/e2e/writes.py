@@ -23,11 +23,11 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 def _ours(labels: dict[str, str]) -> bool:
     if labels["resource"] == "events":
-        return (
-            labels["group"] == "events.k8s.io"
-        )  # the kubelet still writes those of the core group
-    # the kubelet renews the tokens of running pods
-    return labels["resource"] in _OURS and labels["subresource"] != "token"
+        return labels["group"] == "events.k8s.io" and labels["verb"] == "POST"
+    # a child's status and the tokens of running pods are written by Kubernetes itself
+    return labels["resource"] in _OURS and (
+        not labels["subresource"] or labels["resource"] == "llmservices"
+    )
 
 
 def count(cluster: Cluster) -> Counter[str]:
@@ -35,11 +35,7 @@ def count(cluster: Cluster) -> Counter[str]:
     writes: Counter[str] = Counter()
     for sample in _SAMPLE.finditer(cluster.kubectl("get", "--raw", "/metrics")):
         labels = dict(_LABEL.findall(sample["labels"]))
-        if (
-            labels["verb"] in _VERBS
-            and labels["resource"] in _OURS
-            and labels["subresource"] != "token"
-        ):
+        if labels["verb"] in _VERBS and _ours(labels):
             name = "/".join(filter(None, (labels["resource"], labels["subresource"])))
             writes[f"{labels['verb']} {name}"] += int(float(sample["value"]))
     return writes
