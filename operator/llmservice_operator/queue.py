@@ -6,12 +6,11 @@ its back-off while others pass. Bounded: never more entries than there are keys.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from llmservice_operator import metrics
+from llmservice_operator import backoff, metrics
 
 K = TypeVar("K", bound=Hashable)
 FIRST_RETRY, LONGEST_RETRY = 0.2, 60.0  # seconds
@@ -49,9 +48,8 @@ class Queue(Generic[K]):
 
     def retry(self, key: K, at_least: float = 0.0) -> float:
         """Hand the key out after its back-off, doubled with each failure; returns the seconds."""
-        failures = self._failures[key] = min(self._failures.get(key, 0) + 1, 30)
-        backoff = min(FIRST_RETRY * 2 ** (failures - 1), LONGEST_RETRY)
-        seconds = max(at_least, backoff * random.uniform(0.75, 1.25))  # noqa: S311 - only jitter
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        seconds = max(at_least, backoff.seconds(failures, FIRST_RETRY, LONGEST_RETRY))
         metrics.queue_retries.inc()
         self.add_after(key, seconds)
         return seconds

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from llmservice_operator import metrics
+from llmservice_operator import backoff, metrics
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.client import UNREADABLE, ApiError, Client, Selection
 
 R = TypeVar("R")
 SILENCE = 75.0  # seconds; the API server sends a bookmark each minute
 STREAM = 300  # seconds until the server ends a stream by itself, plus up to half of it
-LONGEST_BACKOFF = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _GONE = 410
 
 log = logging.getLogger(__name__)
@@ -105,9 +105,8 @@ class Reflector(Generic[R]):
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1
-        backoff = min(0.5 * 2 ** (self._failures - 1), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, ApiError) else 0.0
-        seconds = max(asked, backoff * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        seconds = max(asked, backoff.seconds(self._failures, FIRST_PAUSE, LONGEST_PAUSE))
         where, what = self.selection.namespace or "all namespaces", self.selection.kind.plural
         log.warning("watch of %s in %s: %s; again in %.1f s", what, where, error, seconds)
         await asyncio.sleep(seconds)

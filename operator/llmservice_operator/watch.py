@@ -15,7 +15,6 @@ cancellation.
 
 import asyncio
 import logging
-import random
 import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from typing import Any
 import aiohttp
 import kopf
 
-from llmservice_operator import records
+from llmservice_operator import backoff, records
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.client import PAGE, ApiError, Client, Selection
 from llmservice_operator.kinds import CHILDREN, GROUP, LLM_SERVICE, NODE, POD
@@ -34,7 +33,7 @@ from llmservice_operator.reflector import Reflector
 from llmservice_operator.store import Record, Store
 
 OURS = "app.kubernetes.io/managed-by=llmservice-operator"
-LONGEST_BACKOFF = 30.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
 
@@ -106,7 +105,7 @@ class Watch:
             except Exception as error:  # noqa: BLE001 - kopf escalates whatever it met
                 reason = error
             failures += 1
-            pause = min(0.5 * 2 ** (failures - 1), LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
+            pause = backoff.seconds(failures, FIRST_PAUSE, LONGEST_PAUSE)
             log.warning("watch of %s: %s; again in %.1f s", LLM_SERVICE.plural, reason, pause)
             await asyncio.sleep(pause)
 

@@ -20,11 +20,11 @@ from llmservice_server.engines.failures import EngineError
 from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm_argv import vllm_argv
 from llmservice_server.engines.vllm_entry import run_vllm
+from llmservice_server.engines.vllm_environment import PLUGIN, vllm_environment
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.asgi import App
 from llmservice_server.gateway.context import Context, Probe
 
-_PLUGIN = "llmservice"  # the entry point's name in server/pyproject.toml
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
 _RECENT = 60.0
@@ -88,7 +88,7 @@ class VllmGateway(Gateway):
 class Plugin:
     """The ``vllm.endpoint_plugins`` entry point: hands the engine's client to the gateway."""
 
-    name = _PLUGIN
+    name = PLUGIN
     required_tasks: tuple[str, ...] | None = None
 
     def attach_router(self, app: object) -> None:
@@ -108,7 +108,10 @@ def serve(config: ServerConfig) -> None:
     _Serving.engine = VllmEngine(config)
     _Serving.context = Context(config, _Serving.engine)
     with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
-        _set_environment(config, logs.configure(config.log_level, Path(folder)))
+        logging_file = logs.configure(config.log_level, Path(folder))
+        os.environ |= vllm_environment(
+            config, given=os.environ, logging_file=logging_file, plugins=_usual_plugins()
+        )
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
         gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
         try:
@@ -123,22 +126,14 @@ def serve(config: ServerConfig) -> None:
             raise EngineError(f"vLLM stopped without being told to: {_cause(folder) or _SILENT}")
 
 
-def _set_environment(config: ServerConfig, logging_file: Path) -> None:
-    """What vLLM and the processes that it starts read from the environment."""
-    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(logging_file)
-    os.environ["VLLM_LOGGING_LEVEL"] = config.log_level.upper()
-    # Naming one plugin switches all others off, so those that vLLM loads by itself are named too.
-    usual = [
+def _usual_plugins() -> list[str]:
+    """Those that vLLM loads by itself; endpoint plugins only where they are named."""
+    return [
         plugin.name
         for group in entry_points().groups
         if group.startswith("vllm.") and group != _PLUGINS_GROUP
         for plugin in entry_points(group=group)
     ]
-    wanted = os.environ.get("VLLM_PLUGINS", ",".join(usual))
-    os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [wanted, _PLUGIN]))
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    if Path(config.model.source).is_absolute():
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def _compiles() -> bool:

@@ -11,6 +11,7 @@ from llmservice_server.engines.failures import ModelMissingError
 from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm import Plugin
 from llmservice_server.engines.vllm_argv import vllm_argv
+from llmservice_server.engines.vllm_environment import vllm_environment
 
 
 def _config(source: str = "/models/m", **args: Any) -> ServerConfig:
@@ -62,6 +63,30 @@ def test_without_a_compiler_nothing_is_compiled_unless_the_user_says_so() -> Non
     assert "--enforce-eager" in _argv(_config(), compiles=False)
     assert "--enforce-eager" not in _argv(_config(), compiles=True)
     assert "--enforce-eager" not in _argv(_config(enforce_eager=False), compiles=False)
+
+
+def _environment(config: ServerConfig, **given: str) -> dict[str, str]:
+    plugins = ["lora_filesystem_resolver"]
+    return given | vllm_environment(
+        config, given=given, logging_file=Path("/tmp/logging.json"), plugins=plugins
+    )
+
+
+def test_idle_connections_outlive_the_pools_of_clients_unless_the_user_says_so() -> None:
+    name = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
+    assert int(_environment(_config())[name]) > 60  # the idle time-out of most load balancers
+    assert _environment(_config(), **{name: "5"})[name] == "5"
+
+
+def test_the_hub_is_not_asked_for_a_model_that_lies_in_a_folder() -> None:
+    assert _environment(_config("/models/m"))["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in _environment(_config("org/model"))
+
+
+def test_the_gateways_plugin_joins_those_that_vllm_would_load_or_the_user_named() -> None:
+    assert _environment(_config())["VLLM_PLUGINS"] == "lora_filesystem_resolver,llmservice"
+    assert _environment(_config(), VLLM_PLUGINS="mine")["VLLM_PLUGINS"] == "mine,llmservice"
+    assert _environment(_config(), VLLM_PLUGINS="")["VLLM_PLUGINS"] == "llmservice"
 
 
 def test_the_plugin_is_registered_under_the_name_that_it_bears() -> None:

@@ -1,0 +1,33 @@
+"""The environment that vLLM and the processes it starts read; pure.
+
+What the user set wins, but for how vLLM logs and for the plugin that the gateway needs.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from llmservice_server.config import ServerConfig
+
+PLUGIN = "llmservice"  # the entry point's name in server/pyproject.toml
+# uvicorn closes a connection that was idle for 5 s, at the very moment when a client's pool may use
+# it again. nginx's keepalive_timeout: longer than the pools of clients and proxies keep theirs.
+_KEEP_ALIVE_SECONDS = 75
+
+
+def vllm_environment(
+    config: ServerConfig, *, given: Mapping[str, str], logging_file: Path, plugins: Iterable[str]
+) -> dict[str, str]:
+    """What to set beside `given`; `plugins` are those that vLLM loads when none is named."""
+    defaults = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
+    }
+    if Path(config.model.source).is_absolute():
+        defaults["HF_HUB_OFFLINE"] = "1"
+    # Naming one plugin switches all others off, so those that vLLM loads by itself are named too.
+    wanted = given.get("VLLM_PLUGINS", ",".join(plugins))
+    return {name: value for name, value in defaults.items() if name not in given} | {
+        "VLLM_LOGGING_CONFIG_PATH": str(logging_file),
+        "VLLM_LOGGING_LEVEL": config.log_level.upper(),
+        "VLLM_PLUGINS": ",".join(filter(None, [wanted, PLUGIN])),
+    }
