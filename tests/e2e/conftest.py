@@ -15,7 +15,7 @@ from tests.e2e.service import START_SECONDS, Service
 
 _NAME = "e2e"
 _EXAMPLE = Path("examples/cpu.yaml")
-_ORDER = ("answer", "quiet", "bad_input")
+_ORDER = ("answer", "quiet", "bad_input", "rollout", "healing", "deletion")
 
 
 # A hook of this folder sees the items of all of them.

@@ -1,0 +1,67 @@
+"""What somebody deletes or edits comes back, and then nothing is written any more."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e import writes
+from tests.e2e.service import START_SECONDS, Service, wait_for
+
+_SILENCE_SECONDS = 8
+
+
+@pytest.fixture(autouse=True)
+def silent_afterwards(service: Service) -> Iterator[None]:
+    yield
+    service.wait_settled(START_SECONDS)
+    time.sleep(3)  # Kubernetes' own controllers report the last pod's end
+    before = writes.count(service.cluster)
+    time.sleep(_SILENCE_SECONDS)
+    assert writes.count(service.cluster) == before
+
+
+def test_an_edited_child_is_set_right(service: Service) -> None:
+    patch = json.dumps([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 9}])
+    service.kubectl("patch", "service", service.name, "--type=json", "-p", patch)
+
+    def right() -> bool:
+        (child,) = service.items("services")
+        return child["spec"]["ports"][0]["targetPort"] == "http"
+
+    wait_for("the Service to lead to the server again", right, timeout=5)
+    # Kubernetes' endpoints and proxy rules follow the Service a moment later.
+    wait_for("an answer", lambda: _answers(service), timeout=60)
+
+
+def _answers(service: Service) -> bool:
+    try:
+        return "Paris" in service.ask("What is the capital of France?")
+    except subprocess.SubprocessError:
+        return False
+
+
+def test_a_deleted_pod_is_replaced(service: Service) -> None:
+    (old,) = service.items("pods")
+    service.kubectl("delete", "pod", old["metadata"]["name"])
+
+    service.wait_settled(START_SECONDS)
+
+    (new,) = service.items("pods")
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+
+
+def test_a_deleted_deployment_is_made_again(service: Service) -> None:
+    (old,) = service.items("deployments")
+    service.kubectl("delete", "deployment", service.name)
+
+    def again() -> bool:
+        return any(
+            d["metadata"]["uid"] != old["metadata"]["uid"] for d in service.items("deployments")
+        )
+
+    wait_for("another Deployment", again, timeout=5)
+    service.wait_settled(START_SECONDS)
+    wait_for("an answer", lambda: _answers(service), timeout=60)
