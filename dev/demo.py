@@ -1,7 +1,8 @@
-"""The demo: python -m dev.demo up | down.
+"""The demo: python -m dev.demo up | down [NAME]
 
 `up` shows the main job done, from nothing to a streamed answer, and says what each step waits for;
-run again it keeps what is there. `down` removes the cluster with everything in it.
+run again it keeps what is there. `down` removes the cluster with everything in it. NAME, "demo" by
+default, is that of the cluster and of the namespace in it.
 """
 
 import json
@@ -16,48 +17,48 @@ from devcluster import Cluster, failures
 from dev import client, stack
 from dev.progress import say, step
 
-CLUSTER = "demo"
-NAMESPACE = "demo"
+NAME = "demo"
 EXAMPLE = Path("examples/cpu.yaml")
 SERVICE = "smollm2"
 QUESTION = "What is the capital of France?"
 _READY_SECONDS = 600
 
 _PATCH = '{"spec": {"engine": {"args": {"max-model-len": 512}}}}'
-_NEXT = f"""
+_NEXT = """
 Try next, in a shell with eval "$(make -s env)":
 
-  kubectl -n {NAMESPACE} get llm,deployment,service,configmap,poddisruptionbudget,pod
-  kubectl -n {NAMESPACE} patch llm {SERVICE} --type=merge -p '{_PATCH}'
+  kubectl -n {name} get llm,deployment,service,configmap,poddisruptionbudget,pod
+  kubectl -n {name} patch llm {service} --type=merge -p '{patch}'
   kubectl explain llmservice.spec
 
 `make demo-down` removes all of it."""
 
 
-def up() -> None:
+def up(name: str) -> None:
     """Raise where a step fails; the exception tells which command said what."""
-    running = stack.up(CLUSTER, NAMESPACE)
+    running = stack.up(name, name)
     cluster = running.cluster
     with step("apply", f"{EXAMPLE} to be Ready; vLLM takes most of a minute to start"):
-        cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLE))
-        url = _wait_ready(cluster)
+        cluster.kubectl("apply", "-n", name, "-f", str(EXAMPLE))
+        url = _wait_ready(cluster, name)
     with step("client", "a pod that asks through the Service"):
-        client.start(cluster, NAMESPACE, running.images.operator)
+        client.start(cluster, name, running.images.operator)
     print(f"\n  {QUESTION}\n  ", end="", flush=True)
-    ask = client.popen(cluster, NAMESPACE, Path("dev/ask.py"), url, QUESTION, stdin=DEVNULL)
+    ask = client.popen(cluster, name, Path("dev/ask.py"), url, QUESTION, stdin=DEVNULL)
     if ask.wait(timeout=120):
-        raise SystemExit("no answer; see what its server says: kubectl -n demo logs deploy/smollm2")
-    print(f"\n$ kubectl -n {NAMESPACE} get llm")
-    print(cluster.kubectl("-n", NAMESPACE, "get", "llm"))
-    print(_NEXT)
+        logs = f"kubectl -n {name} logs deploy/{SERVICE}"
+        raise SystemExit(f"no answer; see what its server says: {logs}")
+    print(f"\n$ kubectl -n {name} get llm")
+    print(cluster.kubectl("-n", name, "get", "llm"))
+    print(_NEXT.format(name=name, service=SERVICE, patch=_PATCH))
 
 
-def _wait_ready(cluster: Cluster) -> str:
+def _wait_ready(cluster: Cluster, namespace: str) -> str:
     """The resource's URL once it is Ready; what it says meanwhile is printed when it changes."""
     shown = ""
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
-        got = json.loads(cluster.kubectl("-n", NAMESPACE, "get", "llm", SERVICE, "-o", "json"))
+        got = json.loads(cluster.kubectl("-n", namespace, "get", "llm", SERVICE, "-o", "json"))
         message = _message(got)
         if message != shown:
             say(f"  {message}")
@@ -82,9 +83,9 @@ def _message(resource: dict[str, Any]) -> str:
 if __name__ == "__main__":
     with failures.told("demo"):
         match sys.argv[1:]:
-            case ["up"]:
-                up()
-            case ["down"]:
-                stack.down(CLUSTER)
+            case ["up", *name] if len(name) < 2:
+                up(*name or [NAME])
+            case ["down", *name] if len(name) < 2:
+                stack.down(*name or [NAME])
             case _:
                 raise SystemExit(__doc__)

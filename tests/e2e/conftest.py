@@ -1,21 +1,25 @@
-"""A cluster of its own with a real node, the operator, and one LLMService that most tests share.
+"""The demo in a cluster of its own, whose LLMService most tests share.
 
 Starting a model takes most of a minute, so the files run in an order in which one service serves
-nearly all of them: what only looks comes first, what restarts it later, its deletion last.
+nearly all of them: what only looks comes first, what restarts it later, its deletion and that of
+the cluster last.
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from devcluster import Cluster
 
-from dev import client, stack
+from dev import stack
+from tests.e2e.devcluster.traces import Host
 from tests.e2e.service import START_SECONDS, Service
 
-_NAME = "e2e"
-_EXAMPLE = Path("examples/cpu.yaml")
-_ORDER = ("answer", "quiet", "bad_input", "rollout", "healing", "deletion")
+NAME = "e2e"
+_ORDER = ("demo", "answer", "quiet", "bad_input", "rollout", "healing", "deletion", "down")
 
 
 # A hook of this folder sees the items of all of them.
@@ -36,25 +40,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[stack.Stack]:
-    """KEEP=1 leaves the cluster there, for a look at it and a quick second run."""
-    stays = os.environ.get("KEEP") == "1"
-    if not stays:
-        stack.down(_NAME)  # what a run that was killed left
-    try:
-        yield stack.up(_NAME, _NAME)
-    finally:
-        if not stays:
-            stack.down(_NAME)
+def before() -> Host:
+    """The machine before there was a cluster."""
+    stack.down(NAME)  # what a run that was killed left
+    return Host.now(Cluster(NAME).layout)
 
 
 @pytest.fixture(scope="session")
-def applied(running: stack.Stack) -> Service:
-    """The demo's LLMService with a client pod beside it."""
-    found = Service(running.cluster, _NAME, "smollm2")
-    found.kubectl("apply", "-f", str(_EXAMPLE))
-    client.start(running.cluster, _NAME, running.images.operator)
-    return found
+def demo(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What `make demo` prints, under a name of its own.
+
+    KEEP=1 leaves its cluster there, for a look at it and a quick second run.
+    """
+    stays = os.environ.get("KEEP") == "1"
+    if not stays:
+        request.getfixturevalue("before")
+    try:
+        yield _shown([sys.executable, "-m", "dev.demo", "up", NAME])
+    finally:
+        if not stays:
+            stack.down(NAME)
+
+
+@pytest.fixture(scope="session")
+def applied(demo: str) -> Service:
+    """The demo's LLMService."""
+    del demo
+    return Service(Cluster(NAME), NAME, "smollm2")
 
 
 @pytest.fixture
@@ -62,3 +74,15 @@ def service(applied: Service) -> Service:
     """The same, settled: one pod, which answers, whatever the test before left behind."""
     applied.wait_settled(timeout=START_SECONDS)
     return applied
+
+
+def _shown(command: list[str]) -> str:
+    """Run it, with its output shown as it comes, and return that."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        lines: list[str] = []
+        for line in running.stdout:
+            sys.stdout.write(line)
+            lines.append(line)
+    assert running.returncode == 0, "".join(lines[-20:])
+    return "".join(lines)

@@ -74,6 +74,11 @@ class Service:
 
         wait_for("every pod to be up to date", found, timeout, lambda: self.get().get("status"))
 
+    def config_of(self, pod: Manifest) -> str:
+        """The configuration file that the pod's server was started with."""
+        (name,) = (v["configMap"]["name"] for v in pod["spec"]["volumes"] if "configMap" in v)
+        return self.kubectl("get", "configmap", name, "-o", "jsonpath={.data}")
+
     @property
     def url(self) -> str:
         return self.get()["status"]["url"]

@@ -23,6 +23,12 @@ def test_the_operator_stays_below_100_mib(service: Service) -> None:
     assert _resident_mib(service) < 100
 
 
+def test_the_operators_image_adds_less_than_80_mb_to_its_base(service: Service) -> None:
+    added = _in_operator(service, "du", "--summarize", "--block-size=MB", "/opt/venv")
+
+    assert 10 < int(added.split("MB")[0]) < 80
+
+
 def test_the_operator_may_do_what_it_needs_and_no_more(
     service: Service,
 ) -> None:
@@ -60,19 +66,21 @@ def _may(service: Service, identity: str, verb: str, resource: str) -> str:
     return "yes" if service.create(review)["status"]["allowed"] else "no"
 
 
-def _in_operator(service: Service, path: str) -> str:
-    arguments = ["exec", f"deployment/{stack.RELEASE}", "--", "cat", path]
+def _in_operator(service: Service, *command: str) -> str:
+    arguments = ["exec", f"deployment/{stack.RELEASE}", "--", *command]
     return service.cluster.kubectl("-n", stack.SYSTEM, *arguments)
 
 
 def _resident_mib(service: Service) -> float:
-    (line,) = (x for x in _in_operator(service, "/proc/1/status").splitlines() if "VmRSS" in x)
+    (line,) = (
+        x for x in _in_operator(service, "cat", "/proc/1/status").splitlines() if "VmRSS" in x
+    )
     return int(line.split()[1]) / 1024
 
 
 def _cpu_seconds(service: Service) -> float:
     """User and system time of the operator's process, in its hundredths of a second."""
-    fields = _in_operator(service, "/proc/1/stat").rpartition(")")[2].split()
+    fields = _in_operator(service, "cat", "/proc/1/stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
 

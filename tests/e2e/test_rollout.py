@@ -10,7 +10,6 @@ import pytest
 from devcluster import images, imagestore
 from devcluster.images import Build
 
-from dev import stack
 from tests.e2e.service import START_SECONDS, Service
 
 _REPOSITORY = "selftest/server"
@@ -18,14 +17,15 @@ _NEWER = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nLABEL newer=true\n"
 
 
 @pytest.fixture
-def newer_image(running: stack.Stack, tmp_path: Path) -> Iterator[str]:
+def newer_image(service: Service, tmp_path: Path) -> Iterator[str]:
     """The server's image with a label more, on the node."""
+    (pod,) = service.items("pods")
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text(_NEWER)
     with images.builder() as builder:
-        build = Build(tmp_path, dockerfile, args={"BASE_IMAGE": running.images.server})
-        tag = builder.image(build, _REPOSITORY)
-    images.load(running.cluster, tag)
+        args = {"BASE_IMAGE": pod["spec"]["containers"][0]["image"]}
+        tag = builder.image(Build(tmp_path, dockerfile, args=args), _REPOSITORY)
+    images.load(service.cluster, tag)
     yield tag
     shutil.rmtree(imagestore.layout_of(_REPOSITORY), ignore_errors=True)
 
@@ -46,16 +46,18 @@ def _patched_under_load(service: Service, engine: dict[str, Any]) -> dict[str, A
     return new
 
 
-def test_a_changed_engine_argument_rolls_out_without_a_failed_request(service: Service) -> None:
-    _patched_under_load(service, {"args": {"max-model-len": 768}})
-
-
 def test_a_newer_image_rolls_out_without_a_failed_request(
     service: Service, newer_image: str
 ) -> None:
     pod = _patched_under_load(service, {"image": newer_image})
 
     assert pod["spec"]["containers"][0]["image"] == newer_image
+
+
+def test_another_engine_argument_rolls_out_without_a_failed_request(service: Service) -> None:
+    pod = _patched_under_load(service, {"image": None, "args": {"max-model-len": 768}})
+
+    assert "768" in service.config_of(pod)
 
 
 def test_the_same_clients_do_see_a_pod_that_is_killed(service: Service) -> None:
