@@ -4,13 +4,14 @@ Promises: nothing is sent for a child that has all we want (ownership.py); an ob
 ours is never written, not even in a race: a child that we do not know is created under the
 condition that nothing has its name, one that we know is changed under the condition of its uid;
 each answer enters the store at once; no Deployment is written whose pods would run without what
-the same plan gives them, or with somebody else's. Never: a retry, a read but of a name that was
-found taken.
+the same plan gives them, or with somebody else's, or that two would scale; one write that fails
+keeps no other waiting. Never: a retry, a read but of a name that was found taken.
 """
 
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from llmservice_operator import metrics
@@ -72,15 +73,17 @@ class Writer:
     async def carry_out(self, plan: Plan, resource: Resource) -> list[Problem]:
         """Write what differs. Problems are for the status; an ApiError means try again."""
         memory = self._memory[resource.key]
-        for surplus in plan.prune:
-            await self._delete(surplus)
-            memory.settled.pop(surplus.ref, None)
         problems: list[Problem] = []
         lacking = False
+        for surplus in plan.prune:
+            if problem := await _told(surplus.ref, self._delete(surplus)):
+                problems.append(problem)
+                lacking = lacking or surplus.ref.kind in _NEEDING
+            memory.settled.pop(surplus.ref, None)
         for manifest in plan.apply:
             if lacking and manifest["kind"] in _NEEDING:
                 continue
-            if problem := await self._bring(manifest, resource, memory):
+            if problem := await _told(ref_of(manifest), self._bring(manifest, resource, memory)):
                 problems.append(problem)
                 lacking = lacking or manifest["kind"] in _NEEDED
         return problems
@@ -166,6 +169,18 @@ class Writer:
         self._store.remove(surplus)
         metrics.applies.labels(kind.name, "delete").inc()
         log.info("deleted %s, which nothing needs any more", ref)
+
+
+async def _told(ref: Ref, attempt: Awaitable[Problem | None]) -> Problem | None:
+    """What came of it; a failure of the server's own in its words."""
+    try:
+        return await attempt
+    except ApiError as error:
+        if not error.failed:
+            raise
+        log.warning("%s: %s", ref, error)
+        words = f"{ref} cannot be written: {shortened(error.message)}"
+        return Problem(Reason.API_FAILED, words, passing=True)
 
 
 def _settles(live: Child, manifest: Manifest, memory: _Memory) -> bool:

@@ -40,6 +40,11 @@ class ApiError(Exception):
         super().__init__(f"{code} {reason}: {message}")
         self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
 
+    @property
+    def failed(self) -> bool:
+        """Did the server, or a webhook that it asks, fail, rather than refuse?"""
+        return self.code >= 500
+
 
 @dataclass(frozen=True, slots=True)
 class _Request:

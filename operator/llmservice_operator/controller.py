@@ -27,6 +27,8 @@ from llmservice_operator.render import RenderDefaults, render
 from llmservice_operator.report import Reporter
 from llmservice_operator.store import Store
 
+_UNTOLD = 2  # tries in a row that may fail without the status saying so
+
 log = logging.getLogger(__name__)
 
 
@@ -52,11 +54,15 @@ class Controller:
         service, desired, problems = self._read(resource)
         if service:
             problems = await self.prerequisites.missing(service)
+        observed = self._observe(resource)
         if service:
-            plan = rollout.step(desired, self._observe(resource))
+            plan = rollout.step(desired, observed)
             if problems:  # nothing new is begun, and what there was is kept
                 plan = self.writer.as_before(plan, resource)
             problems += await self.writer.carry_out(plan, resource)
+        if any(p.passing for p in problems) and self.queue.failures(key) < _UNTOLD:
+            self.queue.retry(key)
+            return
         wait = await self.reporter.report(resource, self._status(resource, service, problems))
         if problems and service:  # an unreadable spec waits for the next one, not for time
             self.queue.retry(key)
@@ -64,6 +70,18 @@ class Controller:
             self.queue.forget(key)
         if wait:
             self.queue.add_after(key, wait)
+        if self._overtaken(observed, problems):
+            self.queue.add(key)
+
+    def _overtaken(self, observed: Observed, problems: list[Problem]) -> bool:
+        """Did an answer to a write bring what nobody acted upon? Its event will be old news.
+
+        With a problem the retry looks at the children again.
+        """
+        now = self.store.resource(observed.resource.key)
+        if now is None or now.generation != observed.resource.generation:
+            return True
+        return not problems and self._observe(now).children != observed.children
 
     def _read(self, resource: Resource) -> tuple[LLMService | None, list[Manifest], list[Problem]]:
         try:

@@ -24,9 +24,11 @@ class Observed:
 class Problem:
     """What keeps the operator from writing what the resource asks for.
 
-    stalled: nothing will change until somebody changes something.
+    stalled: nothing will change until somebody changes something. passing: the next try may find it
+    gone.
     """
 
     reason: Reason
     message: str
     stalled: bool = False
+    passing: bool = False

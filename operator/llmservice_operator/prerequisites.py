@@ -17,6 +17,7 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import CLAIM, SECRET, Kind
 from llmservice_operator.observed import Problem
 from llmservice_operator.records import Key
+from llmservice_operator.words import shortened
 
 FRESH = 600.0  # seconds
 TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key, not a token
@@ -84,6 +85,9 @@ class Prerequisites:
             if error.code == 403:
                 log.warning("%s cannot be checked: %s", need, error.message)
                 return None
+            if error.failed:
+                words = f"{need} cannot be read: {shortened(error.message)}"
+                return Problem(Reason.API_FAILED, words, passing=True)
             if error.code != 404:
                 raise
             return Problem(reason, f"{need} does not exist in namespace {namespace}: create it")

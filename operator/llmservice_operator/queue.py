@@ -48,11 +48,15 @@ class Queue(Generic[K]):
 
     def retry(self, key: K, at_least: float = 0.0) -> float:
         """Hand the key out after its back-off, doubled with each failure; returns the seconds."""
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        failures = self._failures[key] = self.failures(key) + 1
         seconds = max(at_least, backoff.seconds(failures, FIRST_RETRY, LONGEST_RETRY))
         metrics.queue_retries.inc()
         self.add_after(key, seconds)
         return seconds
+
+    def failures(self, key: K) -> int:
+        """How often in a row it was retried."""
+        return self._failures.get(key, 0)
 
     def forget(self, key: K) -> None:
         """The key succeeded: its next failure starts with the shortest back-off."""

@@ -58,6 +58,10 @@ class Reason(StrEnum):
         "ApplyRefused",
         "The API server, a quota or an admission webhook refused a child, in its own words.",
     )
+    API_FAILED = (
+        "ApiFailed",
+        "The API server, or a webhook that it asks, fails: its words are given, and we try again.",
+    )
 
     MODEL_NOT_FOUND = "ModelNotFound", "There is no model where model.uri says; the server said so."
     CONFIG_REJECTED = "ConfigRejected", "The server refuses its configuration; it said why."

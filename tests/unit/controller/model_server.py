@@ -7,7 +7,7 @@ others; a leaf that its last applier leaves out goes. Garbage collection is gc()
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,7 @@ class ModelServer:
         self.crash_in: int | None = None  # the operator dies when it sends its n-th write
         self.orphaned: set[tuple[str, Path]] = set()  # leaves that an apply let fall
         self.tell_before_crash = False  # and whether that write still arrives
+        self.meanwhile: tuple[int, Callable[[], None]] | None = None  # before which write, and what
 
     # The operator's client.
 
@@ -82,6 +83,11 @@ class ModelServer:
         self._written(deleted)
 
     def _written(self, write: Any) -> Any:
+        if self.meanwhile is not None:
+            number, happens = self.meanwhile
+            self.meanwhile = (number - 1, happens) if number > 1 else None
+            if number <= 1:
+                happens()
         if self.crash_in is not None:
             self.crash_in -= 1
             if self.crash_in <= 0:
@@ -167,10 +173,11 @@ class ModelServer:
         if name[0] == "Deployment":
             stored.content["spec"].setdefault("replicas", 1)
 
-    def _bump(self, stored: Stored, before: object) -> None:
+    def _bump(self, stored: Stored, before: tuple[Manifest, Any]) -> None:
         if before != (stored.content, stored.owners):
             stored.version = self._tick()
-            stored.generation += 1
+            if before[0].get("spec") != stored.content.get("spec"):
+                stored.generation += 1
 
     def _stored(self, name: Name) -> Stored:
         if name not in self.objects:

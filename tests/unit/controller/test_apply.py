@@ -25,6 +25,7 @@ class _Refusing(ModelServer):
     def __init__(self, kind: str, code: int, words: str = "no") -> None:
         super().__init__()
         self.refusal: tuple[str, int, str] | None = (kind, code, words)
+        self.undeletable: ApiError | None = None
         self.sent: list[str] = []
 
     async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
@@ -32,6 +33,11 @@ class _Refusing(ModelServer):
         if self.refusal and kind.name == self.refusal[0]:
             raise ApiError(self.refusal[1], "Invalid", self.refusal[2])
         return await super().apply(kind, obj)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        if self.undeletable:
+            raise self.undeletable
+        await super().delete(kind, namespace, name, uid)
 
 
 class _Operator:
@@ -74,6 +80,37 @@ def test_what_is_refused_for_its_content_is_not_sent_again_as_it_is(code: int, t
     said = [operator.reconcile() for _ in range(3)]
     assert said == [["Service x was refused: no"]] * 3
     assert server.sent.count("Service") == times
+
+
+@pytest.mark.parametrize("code", [500, 503])
+def test_what_fails_is_told_sent_again_and_keeps_nothing_waiting_but_what_needs_it(
+    code: int,
+) -> None:
+    server = _Refusing("Service", code, "failed calling webhook")
+    operator = _Operator(server)
+    said = [operator.reconcile(autoscaling={"min": 2}) for _ in range(3)]
+    assert said == [["Service x cannot be written: failed calling webhook"]] * 3
+    assert server.sent.count("Service") == 3
+    assert {"Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"} <= set(server.sent)
+    server.refusal = ("ConfigMap", code, "no")
+    before = server.sent.count("Deployment")
+    operator.reconcile(engine={"image": "server:2", "args": {"max-model-len": 1}})
+    assert server.sent.count("Deployment") == before
+
+
+@pytest.mark.parametrize("code", [500, 503])
+def test_no_deployment_takes_its_replicas_back_from_an_autoscaler_that_stays(code: int) -> None:
+    server = _Refusing("", 0)
+    operator = _Operator(server)
+    operator.reconcile(autoscaling={"min": 2})
+    sent = server.sent.count("Deployment")
+    server.undeletable = ApiError(code, "InternalError", "failed calling webhook")
+    said = operator.reconcile(replicas=3)
+    assert said == ["HorizontalPodAutoscaler x cannot be written: failed calling webhook"]
+    assert server.sent.count("Deployment") == sent
+    server.undeletable = None
+    assert operator.reconcile(replicas=3) == []
+    assert server.sent.count("Deployment") == sent + 1
 
 
 def test_it_is_sent_again_when_it_changes_or_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

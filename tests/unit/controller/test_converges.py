@@ -1,17 +1,20 @@
 """Whatever happens in whatever order, the operator ends with what render wants, and nothing else.
 
-Random edits, drift, foreign objects, crashes at any write, events that are lost or old.
+Random edits, drift, foreign objects, crashes at any write, changes between any two writes of one
+reconcile, events that are lost or old. In the end a reconcile runs only where something asked for
+one: the store's news, or the reconcile before it.
 
-The reconcile, the writer, the store and the pure parts are the real ones; only the API server is a
-model (model_server.py).
+The reconcile, the writer, the store and the pure parts are the real ones; only the API server and
+the queue are models (model_server.py).
 """
 
 import asyncio
 import copy
+import functools
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from llmservice_operator import controller, records, report
 from llmservice_operator.api import LLMService, Manifest
@@ -19,7 +22,7 @@ from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.controller import Controller
 from llmservice_operator.events import Recorder
-from llmservice_operator.kinds import CHILDREN
+from llmservice_operator.kinds import CHILDREN, Kind
 from llmservice_operator.leader import Leader
 from llmservice_operator.ownership import covers, stamped
 from llmservice_operator.prerequisites import Prerequisites
@@ -55,16 +58,16 @@ class World:
         self.server = ModelServer()
         self.foreign: dict[Name, Manifest] = {}
         self._overtaken: dict[Name, Manifest] = {}
+        self.queue = _Queue()
         self.restart()
 
     def restart(self) -> None:
         self.store = Store()
         client = cast("Client", self.server)
         leader = Leader("ns", "lease", "me", lambda: 0.0)
-        queue = cast("Any", _Unqueued())
         self.controller = Controller(
             self.store,
-            queue,
+            cast("Any", self.queue),
             leader,
             Prerequisites(client),
             Writer(client, self.store),
@@ -80,7 +83,10 @@ class World:
             parse: Any = records.resource if kind == "LLMService" else records.child
             found = [parse(self.server.shown(name)) for name in names]
             ours = [r for r in found if kind == "LLMService" or self._labelled(r)]
-            self.store.replace(kind, "", ours, self.server.clock)
+            self._told(self.store.replace(kind, "", ours, self.server.clock))
+
+    def _told(self, keys: frozenset[Key]) -> None:
+        self.queue.due |= _KEY in keys
 
     def _labelled(self, child: records.Child) -> bool:
         shown = self.server.shown((child.ref.kind, child.ref.name))
@@ -93,17 +99,18 @@ class World:
             shown = self._overtaken.get(name, now) if old else now
             self._overtaken[name] = now
             if name == _RESOURCE:
-                self.store.put(records.resource(shown))
+                self._told(self.store.put(records.resource(shown)))
             elif "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {}):
-                self.store.put(records.child(shown))
+                self._told(self.store.put(records.child(shown)))
 
     async def reconcile(self) -> None:
+        self.queue.due = False
         try:
             await self.controller.reconcile(_KEY)
         except Crash:
             self.restart()
         except ApiError:
-            pass  # the queue would try again; so do we, in the end
+            self.queue.retry(_KEY)
 
     # What users, controllers and others do.
 
@@ -136,11 +143,27 @@ class World:
                 self.server.edit(name, ("spec", "replicas"), 4, "hpa")
 
 
-class _Unqueued:
-    """Nothing is scheduled here: the test says what runs."""
+class _Queue:
+    """Of the one key: is it asked for? When, the test says."""
 
-    def __getattr__(self, _: str) -> Any:
-        return lambda *_: 0.0
+    def __init__(self) -> None:
+        self.due, self._failures = False, 0
+
+    def add(self, _: Key) -> None:
+        self.due = True
+
+    def add_after(self, _: Key, seconds: float) -> None:
+        self.due = True
+
+    def retry(self, _: Key) -> float:
+        self.due, self._failures = True, self._failures + 1
+        return 0.0
+
+    def failures(self, _: Key) -> int:
+        return self._failures
+
+    def forget(self, _: Key) -> None:
+        self._failures = 0
 
 
 _OPERATIONS = st.one_of(
@@ -158,6 +181,16 @@ _OPERATIONS = st.one_of(
     st.tuples(st.just("reconcile"), st.none()),
     st.tuples(st.just("look and reconcile"), st.none()),
     st.tuples(st.just("crash"), st.integers(1, 8), st.booleans()),
+    st.tuples(
+        st.just("meanwhile"),
+        st.integers(1, 8),
+        st.booleans(),
+        st.one_of(
+            st.tuples(st.just("spec"), st.integers(0, len(_SPECS) - 1)),
+            st.tuples(st.just("delete"), st.booleans()),
+            st.tuples(st.just("settle")),
+        ),
+    ),
 )
 
 
@@ -174,6 +207,14 @@ async def _play(world: World, first: int, operations: list[tuple[Any, ...]]) -> 
             world.server.crash_in, world.server.tell_before_crash = how
             await world.reconcile()
             world.server.crash_in = None
+        elif what == "meanwhile":
+            number, quiet, change = how
+            if quiet:  # or the end would have news, whatever was lost
+                _settle_deployments(world)
+                world.relist()
+            world.server.meanwhile = number, functools.partial(_happen, world, *change)
+            await world.reconcile()
+            world.server.meanwhile = None
         else:
             _happen(world, what, *how)
 
@@ -194,6 +235,8 @@ def _happen(world: World, what: str, *how: Any) -> None:
             world.drift(*how)
         case "hear":
             world.hear(old=how[0])
+        case "settle":
+            _settle_deployments(world)
         case _:
             world.relist()
 
@@ -218,10 +261,24 @@ async def _end(world: World) -> int:
         world.server.gc()
         _settle_deployments(world)
         world.relist()
-        await world.reconcile()
+        if world.queue.due:
+            await world.reconcile()
     return world.server.writes - before
 
 
+# A rollout ends while a label of its Deployment is healed: the configuration before it has to go.
+_ENDS_MEANWHILE: list[tuple[Any, ...]] = [
+    ("meanwhile", 8, True, ("settle",)),
+    ("spec", 3),
+    ("look and reconcile", None),
+    ("drift", "Deployment", "edit"),
+    ("relist", None),
+    ("meanwhile", 1, False, ("settle",)),
+]
+
+
+@example(0, [("meanwhile", 1, True, ("spec", 1))])
+@example(0, _ENDS_MEANWHILE)
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(_SPECS) - 1), st.lists(_OPERATIONS, max_size=20))
 def test_it_ends_with_what_render_wants_and_touches_nothing_else(
@@ -292,3 +349,36 @@ def test_a_fault_of_our_own_becomes_a_condition(monkeypatch: pytest.MonkeyPatch)
     (stalled,) = (c for c in conditions if c["type"] == "Stalled")
     assert stalled["reason"] == "InternalError"
     assert "ZeroDivisionError" in stalled["message"]
+
+
+@pytest.mark.parametrize("code", [500, 503])
+def test_a_write_that_fails_again_and_again_is_told_and_one_that_fails_once_is_not(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PAUSE", 0.0)
+    world = World()
+    world.write_spec(0)
+    world.relist()
+    apply = world.server.apply
+
+    async def failing(kind: Kind, obj: Manifest) -> Manifest:
+        if kind.name == "Service":
+            raise ApiError(code, "InternalError", "failed calling webhook")
+        return await apply(kind, obj)
+
+    def degraded() -> list[tuple[str, str]]:
+        conditions = world.server.shown(_RESOURCE)["status"].get("conditions", ())
+        return [(c["reason"], c["message"]) for c in conditions if c["type"] == "Degraded"]
+
+    monkeypatch.setattr(world.server, "apply", failing)
+    told: list[list[tuple[str, str]]] = []
+    for _ in range(3):
+        asyncio.run(world.reconcile())
+        assert world.queue.due
+        told.append(degraded())
+    words = "Service x cannot be written: failed calling webhook"
+    assert told == [[], [], [("ApiFailed", words)]]
+
+    monkeypatch.setattr(world.server, "apply", apply)
+    asyncio.run(world.reconcile())
+    assert degraded() == [("AsExpected", "Nothing is wrong.")]

@@ -1,0 +1,76 @@
+"""What a pod needs and the operator does not make: is it there?"""
+
+import asyncio
+from typing import cast
+
+import pytest
+from llmservice_operator.api import LLMService, Manifest
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.client import ApiError, Client
+from llmservice_operator.kinds import Kind
+from llmservice_operator.observed import Problem
+from llmservice_operator.prerequisites import Prerequisites
+
+_SERVICE = LLMService.parse(
+    {
+        "metadata": {"name": "x", "namespace": "ns"},
+        "spec": {"model": {"uri": "pvc://models/x", "credentialsSecret": "token"}},
+    }
+)
+
+
+class _Answering:
+    """Answers for Secrets with what it is given; claims are there."""
+
+    def __init__(self, answer: Manifest | ApiError) -> None:
+        self.answer = answer
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        if kind.name == "Secret" and isinstance(self.answer, ApiError):
+            raise self.answer
+        return self.answer if isinstance(self.answer, dict) else {}
+
+
+def _missing(answer: Manifest | ApiError) -> list[Problem]:
+    return asyncio.run(Prerequisites(cast("Client", _Answering(answer))).missing(_SERVICE))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "sentence"),
+    [
+        (
+            ApiError(404, "NotFound", "no"),
+            Reason.SECRET_NOT_FOUND,
+            "Secret token does not exist in namespace ns: create it",
+        ),
+        ({"data": {"A": ""}}, Reason.SECRET_NOT_FOUND, "Secret token has no key HF_TOKEN: add it"),
+        (
+            ApiError(500, "InternalError", "etcd is slow"),
+            Reason.API_FAILED,
+            "Secret token cannot be read: etcd is slow",
+        ),
+        (
+            ApiError(503, "ServiceUnavailable", "not now"),
+            Reason.API_FAILED,
+            "Secret token cannot be read: not now",
+        ),
+    ],
+)
+def test_what_is_not_there_or_cannot_be_read_is_told(
+    answer: Manifest | ApiError, reason: Reason, sentence: str
+) -> None:
+    (problem,) = _missing(answer)
+    assert (problem.reason, problem.message) == (reason, sentence)
+    assert problem.passing == (reason is Reason.API_FAILED)
+
+
+@pytest.mark.parametrize("answer", [{"data": {"HF_TOKEN": ""}}, ApiError(403, "Forbidden", "no")])
+def test_what_is_there_or_must_not_be_read_is_taken_to_be_right(
+    answer: Manifest | ApiError,
+) -> None:
+    assert _missing(answer) == []
+
+
+def test_a_server_that_does_not_answer_is_no_finding() -> None:
+    with pytest.raises(ApiError):
+        _missing(ApiError(0, "NoAnswer", "connection refused"))
