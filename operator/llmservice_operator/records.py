@@ -74,12 +74,13 @@ class Child:
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a container that is not up again ended: message is what it left in its termination log,
-    if anything.
+    if anything; restarts counts how often it was started again since its pod began.
     """
 
     code: int
     reason: str
     message: str
+    restarts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,6 @@ class Pod:
     """A pod with our label. waiting is (reason, message) of the first container that waits."""
 
     ref: Ref
-    uid: str
     version: int
     instance: str
     phase: str
@@ -95,7 +95,6 @@ class Pod:
     deleting: bool
     unschedulable: str | None
     waiting: tuple[str, str] | None
-    restarts: int
     last_exit: Exit | None
     image: str
     config_maps: frozenset[str]
@@ -146,13 +145,9 @@ def pod(obj: Manifest) -> Pod:
     meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     scheduled = conditions.get("PodScheduled", {})
-    containers = [
-        *status.get("initContainerStatuses", ()),
-        *status.get("containerStatuses", ()),
-    ]
+    first, later = status.get("initContainerStatuses", ()), status.get("containerStatuses", ())
     return Pod(
         ref=Ref("Pod", meta["namespace"], meta["name"]),
-        uid=meta["uid"],
         version=int(meta["resourceVersion"]),
         instance=meta.get("labels", {}).get("app.kubernetes.io/instance", ""),
         phase=status.get("phase", "Unknown"),
@@ -161,9 +156,8 @@ def pod(obj: Manifest) -> Pod:
         unschedulable=scheduled.get("message", "")
         if scheduled.get("reason") == "Unschedulable"
         else None,
-        waiting=_waiting(containers),
-        restarts=max((c.get("restartCount", 0) for c in containers), default=0),
-        last_exit=_last_exit(containers),
+        waiting=_waiting([*first, *later]),
+        last_exit=_last_exit(first, may_end=True) or _last_exit(later, may_end=False),
         image=next((c["image"] for c in spec.get("containers", ())), ""),
         config_maps=frozenset(
             v["configMap"]["name"] for v in spec.get("volumes", ()) if "configMap" in v
@@ -181,13 +175,17 @@ def _waiting(containers: Iterable[Manifest]) -> tuple[str, str] | None:
     return None
 
 
-def _last_exit(containers: Iterable[Manifest]) -> Exit | None:
+def _last_exit(containers: Iterable[Manifest], *, may_end: bool) -> Exit | None:
+    """may_end: to end without an error is what they are there for."""
     for status in containers:
         state: dict[str, Any] = status.get("state", {})
         ended = state.get("terminated")
         if not status.get("started"):  # one that has started since is past its last exit
             ended = ended or status.get("lastState", {}).get("terminated")
-        if ended and (ended.get("exitCode", 0) != 0 or ended.get("reason") == "OOMKilled"):
-            reason, message = ended.get("reason", ""), ended.get("message", "").strip()
-            return Exit(ended.get("exitCode", 0), reason, message)
+        if not ended:
+            continue
+        code, reason = ended.get("exitCode", 0), ended.get("reason", "")
+        restarts = status.get("restartCount", 0)
+        if code != 0 or reason == "OOMKilled" or (restarts and not may_end):
+            return Exit(code, reason, ended.get("message", "").strip(), restarts)
     return None

@@ -126,6 +126,17 @@ _CASES: dict[str, tuple[str, str, Manifest]] = {
             },
         },
     ),
+    "slow": (
+        "NotAnswering",
+        (
+            "the pod was restarted 2 times or more, for no error of its own: "
+            "it starts too slowly, hangs, or just ends"
+        ),
+        {
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}},
+            "lastState": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+        },
+    ),
     "model": (
         "ModelNotFound",
         "the pod ended with exit code 3: /models/qwen holds no model",

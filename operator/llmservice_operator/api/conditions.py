@@ -66,7 +66,12 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "ModelNotFound", "There is no model where model.uri says; the server said so."
     CONFIG_REJECTED = "ConfigRejected", "The server refuses its configuration; it said why."
     OUT_OF_MEMORY = "OutOfMemory", "The server was ended for using more memory than its limit."
+    CRASHED = "Crashed", "The server ended with an error; its last words are given."
     CRASH_LOOPING = "CrashLooping", "The server ends again and again; its last words are given."
+    NOT_ANSWERING = (
+        "NotAnswering",
+        "The server is restarted for no error of its own: it starts too slowly, hangs, or ends.",
+    )
     IMAGE_PULL_FAILED = "ImagePullFailed", "A node cannot pull the image."
     CONTAINER_CONFIG_ERROR = (
         "ContainerConfigError",

@@ -2,7 +2,7 @@
 
 A message here must not change while nothing changes: the node reports a failing pull as
 ErrImagePull and ImagePullBackOff by turns, and a crashing server as waiting, running and
-terminated; both are one trouble with one sentence.
+terminated; both are one trouble with one sentence. So restarts are told in powers of two.
 """
 
 import re
@@ -20,7 +20,7 @@ _IMAGE = frozenset(
     | {"ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}
 )
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-# What llmservice-server exits with; any other code is a crash.
+# What llmservice-server exits with; 0 when its probes end it, and any other code is a crash.
 _EXIT_CODES = {2: Reason.CONFIG_REJECTED, 3: Reason.MODEL_NOT_FOUND}
 _PULL_PREFIX = re.compile(r'^Back-off pulling image "[^"]*"(: \w+: )?')
 
@@ -51,6 +51,8 @@ _GRAVITY = [
     Reason.MODEL_NOT_FOUND,
     Reason.OUT_OF_MEMORY,
     Reason.CRASH_LOOPING,
+    Reason.CRASHED,
+    Reason.NOT_ANSWERING,
     Reason.IMAGE_PULL_FAILED,
     Reason.CONTAINER_CONFIG_ERROR,
     Reason.UNSCHEDULABLE,
@@ -92,6 +94,13 @@ def _of_exit(exit_: Exit) -> Trouble:
         return Trouble(
             Reason.OUT_OF_MEMORY, f"was ended for using more memory than its limit: {way_out}"
         )
+    if exit_.code == 0:
+        least = 1 << (exit_.restarts.bit_length() - 1)
+        often = "once" if least == 1 else f"{least} times or more"
+        why = "it starts too slowly, hangs, or just ends"
+        words = f"was restarted {often}, for no error of its own: {why}"
+        return Trouble(Reason.NOT_ANSWERING, words)
     said = shortened(exit_.message)
-    reason = _EXIT_CODES.get(exit_.code, Reason.CRASH_LOOPING)
+    crash = Reason.CRASH_LOOPING if exit_.restarts > 1 else Reason.CRASHED
+    reason = _EXIT_CODES.get(exit_.code, crash)
     return Trouble(reason, f"ended with exit code {exit_.code}{f': {said}' if said else ''}")

@@ -116,13 +116,36 @@ def test_both_faces_of_one_failing_pull_give_the_same_words(reason: str, state: 
 
 def test_a_crashing_server_gives_the_same_words_whether_it_waits_runs_or_has_just_ended() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "boom"}}
+    words = "the pod ended with exit code 1: boom"
+    assert _degraded(ended, 1) == {("True", "Crashed", words)}
+    assert _degraded(ended, 2, 3, 4) == {("True", "CrashLooping", words)}
+
+
+def _degraded(ended: Manifest, *restarts: int) -> set[tuple[str, str, str]]:
+    """All that is said while a container that ends like this is restarted so often."""
     faces: list[Manifest] = [
         {"state": ended},
         {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended},
         {"state": {"running": {}}, "lastState": ended},
     ]
-    said = {_told(_status(_whole(pod(containerStatuses=[face]))))["Degraded"] for face in faces}
-    assert said == {("True", "CrashLooping", "the pod ended with exit code 1: boom")}
+    counted = [{**face, "restartCount": number} for face in faces for number in restarts]
+    return {_told(_status(_whole(pod(containerStatuses=[c]))))["Degraded"] for c in counted}
+
+
+def test_a_server_that_is_restarted_without_an_error_is_told_with_how_often() -> None:
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    why = "for no error of its own: it starts too slowly, hangs, or just ends"
+    assert _degraded(ended, 0) == {("False", "AsExpected", "Nothing is wrong.")}
+    assert _degraded(ended, 1) == {("True", "NotAnswering", f"the pod was restarted once, {why}")}
+    for counts in ((2, 3), (4, 5, 7), (8, 15)):
+        words = f"the pod was restarted {counts[0]} times or more, {why}"
+        assert _degraded(ended, *counts) == {("True", "NotAnswering", words)}
+
+
+def test_a_container_that_is_there_to_end_has_ended_well() -> None:
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    prepared = pod(initContainerStatuses=[{"state": ended, "restartCount": 1}])
+    assert _told(_status(_whole(prepared)))["Degraded"][0] == "False"
 
 
 def test_a_server_that_crashed_once_and_answers_now_is_fine() -> None:
