@@ -15,7 +15,7 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import EVENT, LLM_SERVICE
 from llmservice_operator.records import FIELD_MANAGER, Resource
 
-_LONGEST_NOTE = 1024  # characters that the API server takes
+_LONGEST_NOTE = 1024  # bytes that the API server takes
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Recorder:
             "action": "Reconcile",
             "type": kind,
             "reason": condition["reason"],
-            "note": condition["message"][:_LONGEST_NOTE],
+            "note": condition["message"].encode()[:_LONGEST_NOTE].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": LLM_SERVICE.api_version,
                 "kind": LLM_SERVICE.name,

@@ -4,12 +4,14 @@ Promises: after the first complete list `synced` is set; every later state of ev
 reaches the sink, though not each state between; what was deleted while no watch ran is reported,
 since a new list is compared with what is known; a stream that is cut goes on from its last
 resourceVersion, bookmarks included; one that falls silent is cut by us. Nothing ends it but
-cancellation: every failure is retried with back-off and jitter. Never: two lists at once.
+cancellation: every failure, and every stream that ends early, is followed by a pause that grows,
+with jitter. Never: two lists at once.
 """
 
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -49,11 +51,14 @@ class Reflector(Generic[R]):
     async def run(self) -> None:
         version: int | None = None
         while True:
+            began = time.monotonic()
             try:
                 if version is None:
                     version = await self._list()
                 version = await self._watch(version)
                 reason = "ended"
+                if time.monotonic() - began < LONGEST_PAUSE:
+                    await self._back_off(ApiError(0, "Ended", "the stream ended early"))
             except ApiError as error:
                 reason = "expired" if error.code == _GONE else "failed"
                 # What cannot be read now cannot be read again either: only a list leads past it.
@@ -81,7 +86,7 @@ class Reflector(Generic[R]):
         except ApiError as error:
             if error.code or error.reason == UNREADABLE or last == version:
                 raise
-            await self._back_off(error)  # cut off on the way: go on from there
+            log.info("watch of %s was cut: %s", self.selection.kind.plural, error)
         return last
 
     def _take(self, what: str, obj: Manifest) -> int:

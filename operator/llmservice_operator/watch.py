@@ -16,6 +16,7 @@ cancellation.
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Any
@@ -97,14 +98,15 @@ class Watch:
     async def _run_kopf(self) -> None:
         failures = 0
         while True:
+            began = time.monotonic()
             try:
                 await self._list_services()  # kopf passes over a kind that is not served yet
-                failures = 0
                 await self._kopf_until_it_ends()
                 reason: object = "ended"
+                failures = 0 if self._scopes_changed.is_set() else failures
             except Exception as error:  # noqa: BLE001 - kopf escalates whatever it met
                 reason = error
-            failures += 1
+            failures = 1 if time.monotonic() - began > LONGEST_PAUSE else failures + 1
             pause = backoff.seconds(failures, FIRST_PAUSE, LONGEST_PAUSE)
             log.warning("watch of %s: %s; again in %.1f s", LLM_SERVICE.plural, reason, pause)
             await asyncio.sleep(pause)

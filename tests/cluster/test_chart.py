@@ -84,8 +84,9 @@ def test_no_right_is_a_wildcard_and_secrets_are_never_listed(
     assert len(roles) == 2
     for rule in rules:
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
-    (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
-    assert secrets["verbs"] == ["get"]
+    verbs = {resource: rule["verbs"] for rule in rules for resource in rule["resources"]}
+    assert verbs["secrets"] == ["get"]
+    assert verbs["llmservices"] == ["list", "watch"]  # the user's: read, never written
 
 
 def test_the_crd_is_the_repositorys_and_outlives_the_release(

@@ -75,9 +75,12 @@ def test_an_error_that_is_fatal_to_kopf_is_not_fatal_to_the_operator(
     kube.create(services.minimal("before"))
     services.wait_ready(kube, "before")
 
+    asked = 'rest_client_requests_total{code="200",kind="LLMService",method="GET"}'
     faulty.watch_error = 500
     faulty.cut()
-    time.sleep(3)
+    before = behind.metric(asked)
+    time.sleep(8)
+    assert behind.metric(asked) - before <= 12, "it lists again and again, without a pause"
     faulty.watch_error = 0
 
     kube.create(services.minimal("after"))

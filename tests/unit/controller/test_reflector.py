@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -35,9 +36,11 @@ class _Server:
 
     def __init__(self, lists: bytes | None = None, watches: bytes | None = None) -> None:
         self._first = {"list": lists, "watch": watches}
+        self.asked: Counter[str] = Counter()
 
     async def answer(self, request: web.Request) -> web.Response:
         what = "watch" if "watch" in request.query else "list"
+        self.asked[what] += 1
         first, self._first[what] = self._first[what], None
         if first is not None:
             return web.Response(body=first + b"\n")
@@ -102,6 +105,16 @@ async def test_what_cannot_be_read_is_followed_by_a_list_and_a_watch_that_can(
     assert sink.names == {"first", "later"}
     assert not running.done()
     running.cancel()
+
+
+async def test_streams_that_end_at_once_are_not_opened_again_at_once(serve: Any) -> None:
+    server = _Server(watches=b"")
+    reflector = Reflector(await serve(server), Selection(POD), records.pod, _Sink())
+    running = asyncio.create_task(reflector.run())
+    await asyncio.sleep(1)
+    running.cancel()
+    assert 2 <= server.asked["watch"] <= 5
+    assert server.asked["list"] == 1, "it goes on from where it was"
 
 
 @pytest.mark.parametrize("spurious", [b"<html>", _TOO_DEEP])
