@@ -6,6 +6,8 @@ written: what a pod needs comes before the pod's Deployment, what acts on it com
 
 from typing import NamedTuple
 
+from llmservice_operator.api.resource import GROUP, KIND, VERSION
+
 
 class Kind(NamedTuple):
     name: str
@@ -22,8 +24,7 @@ class Kind(NamedTuple):
         return f"{root}{scope}/" + "/".join(parts)
 
 
-GROUP = "llmservice.io"
-LLM_SERVICE = Kind("LLMService", f"{GROUP}/v1alpha1", "llmservices")
+LLM_SERVICE = Kind(KIND, f"{GROUP}/{VERSION}", "llmservices")
 POD = Kind("Pod", "v1", "pods")
 NODE = Kind("Node", "v1", "nodes")
 SECRET = Kind("Secret", "v1", "secrets")

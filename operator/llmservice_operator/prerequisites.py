@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from llmservice_operator.api.conditions import Reason
+from llmservice_operator.api.model import TOKEN_KEY
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import CLAIM, SECRET, Kind
@@ -20,7 +21,6 @@ from llmservice_operator.records import Key
 from llmservice_operator.words import shortened
 
 FRESH = 600.0  # seconds
-TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key, not a token
 
 log = logging.getLogger(__name__)
 

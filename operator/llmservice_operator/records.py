@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.pod import INSTANCE
+from llmservice_operator.api.resource import KIND
 
 FIELD_MANAGER = "llmservice-operator"
 APPLIED_HASH = "llmservice.io/applied-hash"
@@ -126,7 +128,7 @@ def child(obj: Manifest) -> Child:
         generation=meta.get("generation", 0),
         deleting="deletionTimestamp" in meta,
         owner=owner.get("uid"),
-        owner_name=owner.get("name") if owner.get("kind") == "LLMService" else None,
+        owner_name=owner.get("name") if owner.get("kind") == KIND else None,
         applied=meta.get("annotations", {}).get(APPLIED_HASH, ""),
         owned=_owned_fields(meta.get("managedFields", ())),
         replicas=obj.get("spec", {}).get("replicas"),
@@ -149,7 +151,7 @@ def pod(obj: Manifest) -> Pod:
     return Pod(
         ref=Ref("Pod", meta["namespace"], meta["name"]),
         version=int(meta["resourceVersion"]),
-        instance=meta.get("labels", {}).get("app.kubernetes.io/instance", ""),
+        instance=meta.get("labels", {}).get(INSTANCE, ""),
         phase=status.get("phase", "Unknown"),
         ready=conditions.get("Ready", {}).get("status") == "True",
         deleting="deletionTimestamp" in meta,

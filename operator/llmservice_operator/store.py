@@ -9,6 +9,7 @@ changed gives no keys. Never: any I/O, any object whole, any Secret.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from llmservice_operator.kinds import LLM_SERVICE, POD
 from llmservice_operator.placement import NodeFacts
 from llmservice_operator.records import Child, Key, Pod, Ref, Resource
 
@@ -132,9 +133,9 @@ class Store:
         return changed
 
     def _of_kind(self, kind: str, namespace: str) -> Iterator[Record]:
-        if kind == "LLMService":
+        if kind == LLM_SERVICE.name:
             everything: Iterable[Record] = self._resources.values()
-        elif kind == "Pod":
+        elif kind == POD.name:
             everything = self._pods.values()
         else:
             everything = (c for c in self._children.values() if c.ref.kind == kind)

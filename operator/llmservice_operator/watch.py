@@ -26,14 +26,16 @@ import kopf
 
 from llmservice_operator import backoff, records
 from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.pod import MANAGED_BY
+from llmservice_operator.api.resource import GROUP
 from llmservice_operator.client import PAGE, ApiError, Client, Selection
-from llmservice_operator.kinds import CHILDREN, GROUP, LLM_SERVICE, NODE, POD
+from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, NODE, POD
 from llmservice_operator.placement import NodeFacts
-from llmservice_operator.records import Key
+from llmservice_operator.records import FIELD_MANAGER, Key
 from llmservice_operator.reflector import Reflector
 from llmservice_operator.store import Record, Store
 
-OURS = "app.kubernetes.io/managed-by=llmservice-operator"
+OURS = f"{MANAGED_BY}={FIELD_MANAGER}"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused

@@ -11,6 +11,7 @@ from llmservice_operator.api.part import Part, required, rule, rules
 Scheme = Literal["hf", "pvc", "file"]
 
 MOUNT_PATH = "/models"
+TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a Secret's key and of a variable, not a token
 
 _SCHEMES = r"^(hf|pvc|file)://"
 _SCHEMES_SENTENCE = (

@@ -15,7 +15,7 @@ from llmservice_operator.api.fields import (
 )
 from llmservice_operator.api.part import Part, rule, rules
 
-OWN_LABELS = (
+NAME, INSTANCE, MANAGED_BY = OWN_LABELS = (
     "app.kubernetes.io/name",
     "app.kubernetes.io/instance",
     "app.kubernetes.io/managed-by",

@@ -1,8 +1,8 @@
 """LLMService as the API server keeps it, and how one is read."""
 
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmservice_operator.api.invalid import InvalidSpec
 from llmservice_operator.api.manifest import Manifest
@@ -26,7 +26,6 @@ class Metadata(Part):
     namespace: str = "default"
     uid: str = ""
     generation: int = 0
-    deletion_timestamp: str | None = None
 
 
 class LLMService(BaseModel):
@@ -36,13 +35,6 @@ class LLMService(BaseModel):
 
     metadata: Metadata
     spec: LLMServiceSpec
-    status: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What was last reported, as it is: nothing in it is relied upon."""
-
-    @field_validator("status", mode="before")
-    @classmethod
-    def _any_status(cls, value: object) -> object:
-        return cast("object", value) if isinstance(value, dict) else {}
 
     @classmethod
     def parse(cls, obj: Manifest, unknown: Literal["ignore", "forbid"] = "ignore") -> Self:

@@ -1,26 +1,28 @@
 """What all children have in common, and the ServiceAccount, which is nothing more than that."""
 
 from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.pod import INSTANCE, MANAGED_BY, NAME
 from llmservice_operator.api.resource import GROUP, KIND, VERSION, LLMService
+from llmservice_operator.records import FIELD_MANAGER
 
-SLOT = "a"
+_NAME, _SLOT = "llmservice", "a"
 
 
 def labels(service: LLMService) -> dict[str, str]:
     """The labels of every child and pod."""
     return {
-        "app.kubernetes.io/name": "llmservice",
-        "app.kubernetes.io/instance": service.metadata.name,
-        "app.kubernetes.io/managed-by": "llmservice-operator",
+        NAME: _NAME,
+        INSTANCE: service.metadata.name,
+        MANAGED_BY: FIELD_MANAGER,
     }
 
 
 def selector(service: LLMService) -> dict[str, str]:
     """What selects the serving pods. Never a version: selectors cannot change, versions do."""
     return {
-        "app.kubernetes.io/name": "llmservice",
-        "app.kubernetes.io/instance": service.metadata.name,
-        "llmservice.io/slot": SLOT,
+        NAME: _NAME,
+        INSTANCE: service.metadata.name,
+        f"{GROUP}/slot": _SLOT,
     }
 
 

@@ -8,6 +8,7 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.observed import Observed, Problem
 from llmservice_operator.records import Child, Pod
+from llmservice_operator.render.identity import selector
 from llmservice_operator.render.network import base_url
 from llmservice_operator.status.patch import conditions_of
 from llmservice_operator.status.trouble import Trouble, worst
@@ -15,6 +16,7 @@ from llmservice_operator.words import shortened
 
 # What an evicted pod leaves behind: another has taken its place.
 _ENDED = frozenset({"Failed", "Succeeded"})
+_FOR_CLIENTS = frozenset({"url", "model", "selector"})
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ def compute(situation: Situation) -> Manifest:
         "replicas": count.there,
         "readyReplicas": count.ready,
         "updatedReplicas": count.updated,
-        "selector": f"app.kubernetes.io/instance={observed.resource.key.name},"
-        "app.kubernetes.io/name=llmservice",
         "conditions": _dated(conditions, situation),
     }
     if situation.service is not None:
+        selected = selector(situation.service).items()
         status |= {"url": base_url(situation.service), "model": situation.service.served_name}
+        status["selector"] = ",".join(f"{label}={value}" for label, value in selected)
     else:  # an unreadable spec changes nothing of what clients use
-        status |= {k: v for k, v in observed.resource.status.items() if k in ("url", "model")}
+        status |= {k: v for k, v in observed.resource.status.items() if k in _FOR_CLIENTS}
     if situation.placement is not None:
         status["placement"] = situation.placement
     return status

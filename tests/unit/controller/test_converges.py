@@ -256,6 +256,7 @@ def _settle_deployments(world: World) -> None:
 
 async def _end(world: World) -> int:
     """Quiet at last: events come, garbage is collected. Returns the writes of the last round."""
+    before = 0
     for _ in range(12):
         before = world.server.writes
         world.server.gc()
