@@ -26,7 +26,6 @@ _LOCKS = {
         *(f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")),
     ),
     "server/requirements-build.lock": ("server/requirements-build.in", "--universal"),
-    "server/requirements.lock": ("server/pyproject.toml", "--universal"),
     "server/requirements-cpu.lock": (
         *("server/pyproject.toml", "server/requirements-cpu.in", "--universal"),
         *("--override", "server/overrides-cpu.in"),
@@ -43,6 +42,11 @@ _COMPILE = (
 
 def _crd() -> str:
     return _output([sys.executable, "-m", "llmservice_operator", "crd"])
+
+
+def _children(resource: str) -> str:
+    render = (sys.executable, "-m", "llmservice_operator", "render", resource)
+    return _output([*render, "--server-image=llmservice/server:1"])
 
 
 def _lock(name: str) -> str:
@@ -73,6 +77,10 @@ def _dependencies(text: str) -> str:
 _generated: dict[str, Callable[[], str]] = {
     f"crds/{_CRD}": _crd,
     f"charts/llmservice-operator/files/{_CRD}": _crd,
+    "tests/unit/render/golden/minimal.yaml": partial(_children, "examples/minimal.yaml"),
+    "tests/unit/render/golden/everything.yaml": partial(
+        _children, "tests/unit/render/everything.yaml"
+    ),
     **{name: partial(_lock, name) for name in _LOCKS},
     _DIGEST: _digest,
 }

@@ -26,7 +26,8 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
         "startupProbe": {
             "httpGet": {"path": "/readyz", "port": "http"},
             "periodSeconds": _STARTUP_PERIOD,
-            "timeoutSeconds": 5,
+            # Longer, and each try of a server that hangs would stretch the time it has.
+            "timeoutSeconds": _STARTUP_PERIOD,
             "failureThreshold": startup_seconds(service.spec.model.uri) // _STARTUP_PERIOD,
         },
         "readinessProbe": {

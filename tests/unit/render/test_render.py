@@ -107,6 +107,7 @@ def test_time_to_start_follows_the_size_of_the_model(uri: str, startup: int, dea
     spec = _render(model={"uri": uri})["Deployment"]["spec"]
     probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
     assert probe["failureThreshold"] * probe["periodSeconds"] == startup
+    assert probe["timeoutSeconds"] <= probe["periodSeconds"], "a hung server gets more time"
     assert spec["progressDeadlineSeconds"] == deadline
 
 
