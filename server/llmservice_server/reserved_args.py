@@ -12,6 +12,7 @@ _TLS = "TLS ends in front of the server, at the Ingress or the gateway; configur
 _LOGS = "every line of the server is JSON at one level; set observability.logLevel"
 _REPLICAS = "one pod is one engine; write replicas or autoscaling for more"
 _ONE_NODE = "one pod is one engine on one node; write gpu.tensorParallel or gpu.pipelineParallel"
+_PRINTS = "vLLM would print it and end; remove it"
 
 RESERVED_ARGS: Mapping[str, str] = MappingProxyType(
     {
@@ -53,6 +54,8 @@ RESERVED_ARGS: Mapping[str, str] = MappingProxyType(
         "api-key": "a key in arguments is readable by everyone and leaves routes open; remove it",
         "middleware": "the server puts its gateway there; remove it",
         "enable-request-id-headers": "the server answers with x-request-id always; remove it",
+        "help": _PRINTS,
+        "version": _PRINTS,
         "config": "write the flags themselves under engine.args",
         "shutdown-timeout": "the server drains by itself; write rollout.drainSeconds",
         "logging-config": _LOGS,

@@ -1,5 +1,6 @@
 """What becomes of an LLMService: its children, its status, and nothing once it is deleted."""
 
+import statistics
 import time
 
 from tests.cluster import services
@@ -39,20 +40,20 @@ def test_any_text_reaches_the_children_unchanged(operator: Operator, kube: Kube)
 
 def test_every_child_is_there_half_a_second_after_apply(operator: Operator, kube: Kube) -> None:
     waits: list[float] = []
-    for attempt in range(5):  # what it can do: other work on the machine is not the operator's
+    for attempt in range(5):
         began = time.monotonic()
-        kube.create(services.minimal(f"quick-{attempt}"))
+        kube.create(services.autoscaled(f"quick-{attempt}"))
         eventually(
-            "PodDisruptionBudget, the last child",
-            lambda name=f"quick-{attempt}": kube.get("PodDisruptionBudget", name),
+            "HorizontalPodAutoscaler, the last child",
+            lambda name=f"quick-{attempt}": kube.get("HorizontalPodAutoscaler", name),
         )
         waits.append(time.monotonic() - began)
-    assert min(waits) < 0.5, waits
+    assert statistics.median(waits) < 0.5, waits
 
 
 def test_ready_follows_the_pod_within_two_seconds(operator: Operator, kube: Kube) -> None:
     waits: list[float] = []
-    for attempt in range(3):
+    for attempt in range(5):
         name = f"loads-{attempt}"
         kube.create(services.minimal(name, ready_after="2s"))
         services.wait_not_ready(kube, name)
@@ -69,7 +70,7 @@ def test_ready_follows_the_pod_within_two_seconds(operator: Operator, kube: Kube
         began = time.monotonic()
         services.wait_ready(kube, name)
         waits.append(time.monotonic() - began)
-    assert min(waits) < 2, waits
+    assert statistics.median(waits) < 2, waits
 
 
 def test_a_pod_that_is_not_ready_yet_shows_as_progress(operator: Operator, kube: Kube) -> None:

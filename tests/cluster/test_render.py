@@ -4,9 +4,12 @@ admits, for the least resource and for one that uses every field.
 
 import json
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from devcluster import Cluster
 from hypothesis import HealthCheck, Phase, given, settings
 from llmservice_operator.api import LLMService
@@ -17,68 +20,11 @@ from tests.unit.render.resources import SPECS
 Manifest = dict[str, Any]
 
 _NAME = "a" * 52
-_EVERYTHING: Manifest = {
-    "model": {
-        "uri": "hf://meta-llama/Llama-3.3-70B-Instruct",
-        "revision": "main",
-        "servedName": "llama",
-        "credentialsSecret": "huggingface",
-    },
-    "engine": {
-        "image": "registry.example.com/server:1",
-        "args": {"max-model-len": 1024, "override-generation-config": {"temperature": 0.5}},
-        "env": [
-            {"name": "A", "value": "1"},
-            {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
-            {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},
-            {"name": "D", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        ],
-    },
-    "gpu": {
-        "count": 8,
-        "products": ["NVIDIA-H100-80GB-HBM3"],
-        "minMemory": "75Gi",
-        "tensorParallel": 4,
-        "pipelineParallel": 2,
-    },
-    "pod": {
-        "resources": {
-            "requests": {"cpu": 2, "memory": "16Gi"},
-            "limits": {"cpu": "4", "memory": "32Gi"},
-        },
-        "nodeSelector": {"pool": "models"},
-        "tolerations": [
-            {"key": "dedicated", "value": "models", "effect": "NoSchedule"},
-            {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9},
-        ],
-        "topologySpread": [{"topologyKey": "rack", "maxSkew": 2}],
-        "imagePullSecrets": [{"name": "registry"}],
-        "labels": {"team": "search"},
-        "annotations": {"note": "any text"},
-    },
-    "autoscaling": {
-        "min": 1,
-        "max": 4,
-        "cpu": 50,
-        "memory": 80,
-        "behavior": {
-            "scaleUp": {
-                "stabilizationWindowSeconds": 60,
-                "selectPolicy": "Min",
-                "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
-            },
-            "scaleDown": {"selectPolicy": "Disabled"},
-        },
-    },
-    "rollout": {"strategy": "Surge", "drainSeconds": 60, "progressDeadlineSeconds": 900},
-    "disruption": {"minAvailable": "50%"},
-    "expose": {"service": {"type": "LoadBalancer", "port": 8080, "annotations": {"a.b/c": "d"}}},
-    "observability": {"logLevel": "debug"},
-}
+_EVERYTHING = Path(__file__).parents[1] / "unit/render/everything.yaml"
 _SPECS: dict[str, Manifest] = {
     "least": {"model": {"uri": "hf://org/model"}},
     "claim": {"model": {"uri": "pvc://models/llama"}, "disruption": {"maxUnavailable": 0}},
-    "everything": _EVERYTHING,
+    "everything": yaml.safe_load(_EVERYTHING.read_text())["spec"],
 }
 
 
@@ -120,9 +66,23 @@ def test_what_the_schema_accepts_has_children_that_the_api_server_accepts(
     cluster.kubectl(*strictly, input=bundle)
 
 
+@pytest.fixture
+def runtime_class(cluster: Cluster) -> Iterator[None]:
+    """The one that `everything` names: pods are admitted only where it is there."""
+    made = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": "nvidia"},
+        "handler": "nvidia",
+    }
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(made))
+    yield
+    cluster.kubectl("delete", "runtimeclass", "nvidia")
+
+
 @pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)
 def test_a_restricted_namespace_admits_the_pods(
-    cluster: Cluster, namespace: str, spec: Manifest
+    cluster: Cluster, namespace: str, runtime_class: None, spec: Manifest
 ) -> None:
     cluster.kubectl("create", "serviceaccount", _NAME, "-n", namespace)
     (deployment,) = [c for c in _children(cluster, namespace, spec) if c["kind"] == "Deployment"]

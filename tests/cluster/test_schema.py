@@ -10,6 +10,7 @@ from llmservice_server.config import RESERVED_ARGS
 
 Manifest = dict[str, Any]
 _MODEL: Manifest = {"uri": "hf://Qwen/Qwen2.5-7B-Instruct"}
+_POLICY = {"type": "Pods", "value": 2**31, "periodSeconds": 60}
 _ANY_TYPE = ["text", 7, 0.5, True, False, ["a"], {"a": 1}]
 
 
@@ -67,15 +68,13 @@ def _with(**fields: Any) -> Manifest:
             "not the name of an object: write lower-case letters",
         ),
         ({"model": {**_MODEL, "servedName": "a b"}}, "write letters, digits and any of - . _ : /"),
-        (_with(replicas=0), "spec.replicas in body should be greater than or equal to 1"),
-        (_with(replicas=-1), "spec.replicas in body should be greater than or equal to 1"),
-        (_with(gpu={"count": 0}), "spec.gpu.count in body should be greater than or equal to 1"),
-        (_with(gpu={"tensorParallel": -2}), "should be greater than or equal to 1"),
-        (
-            _with(autoscaling={"min": 0}),
-            "spec.autoscaling.min in body should be greater than or equal to 1",
-        ),
-        (_with(rollout={"drainSeconds": -1}), "should be greater than or equal to 0"),
+        (_with(replicas=0), "spec.replicas: Invalid value: 0: write a number from 1 to 1000"),
+        (_with(replicas=-1), "spec.replicas: Invalid value: -1: write a number from 1 to 1000"),
+        (_with(gpu={"count": 0}), "spec.gpu.count: Invalid value: 0: write a number from 1 to 64"),
+        (_with(gpu={"tensorParallel": -2}), "write a number from 1 to 64"),
+        (_with(gpu={"count": 4, "pipelineParallel": 0}), "write a number from 1 to 64"),
+        (_with(autoscaling={"min": 0}), "spec.autoscaling.min: Invalid value: 0: write a number"),
+        (_with(rollout={"drainSeconds": -1}), "write a number from 0 to 86400"),
         (_with(replicas=2, autoscaling={}), "write replicas or autoscaling, not both"),
         (_with(autoscaling={"min": 5, "max": 4}), "write a smaller min or a larger max"),
         (_with(autoscaling={"max": 1}), "autoscaling.min (2 where it is not written) is above"),
@@ -102,6 +101,12 @@ def _with(**fields: Any) -> Manifest:
             "write maxUnavailable or minAvailable, not both",
         ),
         (_with(disruption={"maxUnavailable": "half"}), "or a share of them, as 25%"),
+        (_with(disruption={"maxUnavailable": 2**31}), "or a share of them, as 25%"),
+        (_with(disruption={"minAvailable": -1}), "or a share of them, as 25%"),
+        (
+            _with(autoscaling={"behavior": {"scaleUp": {"policies": [_POLICY]}}}),
+            "write a number from 1 to 2147483647",
+        ),
         (_with(pod={"resources": {"requests": {"cpu": "two"}}}), "not a quantity: write a number"),
         (_with(pod={"resources": {"requests": {"cpu": -2}}}), "not a quantity: write a number"),
         (
@@ -129,13 +134,17 @@ def _with(**fields: Any) -> Manifest:
             "name the Secret in model.credentialsSecret",
         ),
         (
+            _with(engine={"env": [{"name": "vllm_api_key", "value": "x"}]}),
+            "put it into a Secret and write valueFrom.secretKeyRef",
+        ),
+        (
             _with(engine={"env": [{"name": "A", "valueFrom": {}}]}),
             "write one of secretKeyRef, configMapKeyRef and fieldRef",
         ),
         (_with(engine={"env": [{"name": "1A", "value": ""}]}), "not the name of a variable"),
         (_with(rollout={"strategy": "Yolo"}), 'supported values: "Surge"'),
         (_with(observability={"logLevel": "loud"}), 'supported values: "debug", "info"'),
-        (_with(expose={"service": {"port": 70000}}), "should be less than or equal to 65535"),
+        (_with(expose={"service": {"port": 70000}}), "write a number from 1 to 65535"),
     ],
 )
 def test_refuses_with_what_to_write_instead(

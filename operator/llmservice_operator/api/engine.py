@@ -1,10 +1,11 @@
 """spec.engine: what runs the model, and how it is tuned."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from llmservice_server.config import RESERVED_ARGS
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from llmservice_operator.api.fields import DataKey, ObjectName, matching, text
 from llmservice_operator.api.manifest import Manifest
@@ -36,6 +37,13 @@ _ARGS_SCHEMA: Manifest = {
 }
 _ENV_NAME = r"^[A-Za-z_][-._A-Za-z0-9]*$"
 _ENV_SENTENCE = "not the name of a variable: write letters, digits and _, starting with no digit"
+# Names whose values are secrets; the server masks them in its last words.
+_MASKED = r"(?i)(TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL)$"
+_MASKED_SENTENCE = (
+    "a secret written here is readable by everyone who can read this resource: put it into a "
+    "Secret and write valueFrom.secretKeyRef, or for HF_TOKEN name the Secret in "
+    "model.credentialsSecret"
+)
 _IMAGE = r"^[A-Za-z0-9][-._:/@A-Za-z0-9]*$"
 _IMAGE_SENTENCE = "not an image: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST"
 
@@ -89,10 +97,8 @@ class EnvVar(Part):
                 "write value or valueFrom, not both",
             ),
             rule(
-                "!(has(self.value) && self.name in ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN'])",
-                "a token written here is readable by everyone who can read this resource: put it "
-                "into a Secret under the key HF_TOKEN and name the Secret in "
-                "model.credentialsSecret",
+                f"!(has(self.value) && self.name.matches(r'{_MASKED}'))",
+                _MASKED_SENTENCE,
                 path=".value",
             ),
         )
@@ -101,9 +107,16 @@ class EnvVar(Part):
     name: Annotated[str, text(_ENV_NAME, _ENV_SENTENCE, 128), matching(_ENV_NAME, _ENV_SENTENCE)]
     """Name of the variable. It wins over one that the operator sets itself."""
     value: Annotated[str, Field(max_length=4096)] | None = None
-    """Its value. Secrets belong into valueFrom."""
+    """Its value. Refused for names that end in TOKEN, KEY, SECRET, PASSWORD or CREDENTIAL: secrets
+    belong into valueFrom."""
     value_from: EnvSource | None = None
     """Where its value comes from."""
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Self:
+        if self.value is not None and re.search(_MASKED, self.name):
+            raise ValueError(_MASKED_SENTENCE)
+        return self
 
 
 class Engine(Part):
@@ -115,7 +128,8 @@ class Engine(Part):
     image: (
         Annotated[str, text(_IMAGE, _IMAGE_SENTENCE, 512), matching(_IMAGE, _IMAGE_SENTENCE)] | None
     ) = None
-    """Image of the server. Default: the one that the operator was installed with."""
+    """Image of the server, or one built from it, for the pod runs its command llmservice-server.
+    Default: the one that the operator was installed with."""
 
     args: Annotated[Mapping[str, Any], WithJsonSchema(_ARGS_SCHEMA)] = Field(
         default_factory=dict[str, Any]

@@ -83,12 +83,15 @@ Quantity = Annotated[
     ),
 ]
 
+INT32_MAX = 2**31 - 1
+"""Most numbers of Kubernetes' own resources are no larger."""
+
 _SHARE = r"^([0-9]|[1-9][0-9]|100)%$"
 _SHARE_SENTENCE = "write a number of pods, as 1, or a share of them, as 25%"
 
 
 def _count_or_share(value: object) -> int | str:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INT32_MAX:
         return value
     if isinstance(value, str) and re.fullmatch(_SHARE, value):
         return value
@@ -103,7 +106,11 @@ CountOrShare = Annotated[
             "x-kubernetes-int-or-string": True,
             "maxLength": 4,
             **rules(
-                rule(f"type(self) == int ? self >= 0 : self.matches(r'{_SHARE}')", _SHARE_SENTENCE)
+                rule(
+                    f"type(self) == int ? self >= 0 && self <= {INT32_MAX} "
+                    f": self.matches(r'{_SHARE}')",
+                    _SHARE_SENTENCE,
+                )
             ),
         }
     ),

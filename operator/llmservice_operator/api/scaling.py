@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from llmservice_operator.api.fields import INT32_MAX
 from llmservice_operator.api.part import Part, rule, rules
 
 Replicas = Annotated[int, Field(ge=1, le=1000)]
@@ -15,7 +16,7 @@ class ScalingPolicy(Part):
 
     type: Literal["Pods", "Percent"]
     """What value counts."""
-    value: Annotated[int, Field(ge=1)]
+    value: Annotated[int, Field(ge=1, le=INT32_MAX)]
     """By how much the number may change within the period."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
     """The period that value is counted over."""

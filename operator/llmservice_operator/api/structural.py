@@ -37,6 +37,7 @@ def _node(node: Manifest, definitions: Manifest) -> Manifest:
         made["additionalProperties"] = _node(cast("Manifest", values), definitions)
     if made.get("const") is not None:
         made["enum"] = [made.pop("const")]
+    _tell_bounds(made)
     _ask_for_missing(made)
     default: object = node.get("default")
     if isinstance(default, dict):
@@ -59,6 +60,15 @@ def _resolved(node: Manifest, definitions: Manifest) -> Manifest:
         rest = {k: v for k, v in node.items() if k not in {"anyOf", "default"}}
         return _resolved(choices[0] | rest, definitions)
     return node
+
+
+def _tell_bounds(node: Manifest) -> None:
+    """A number's bounds become a rule that says what to write, as the schema's own words do not."""
+    least, most = node.pop("minimum", None), node.pop("maximum", None)
+    if least is not None:
+        upper = "" if most is None else f" && self <= {most}"
+        told = f"{least} or more" if most is None else f"a number from {least} to {most}"
+        node["x-kubernetes-validations"] = [rule(f"self >= {least}{upper}", f"write {told}")]
 
 
 def _ask_for_missing(node: Manifest) -> None:

@@ -6,7 +6,7 @@ NodeUnschedulable on what a node has, without what other pods take of it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
 from llmservice_operator.api import quantity
@@ -19,7 +19,7 @@ from llmservice_operator.placement.nodes import NodeFacts
 
 _CORDONED: Manifest = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _HARD_EFFECTS = ("NoSchedule", "NoExecute")
-_MEBIBYTES_PER_GIBIBYTE = 1024
+_MEBIBYTE = Decimal(2**20)
 _GIBIBYTE = Decimal(2**30)
 _NOTHING = Decimal(0)
 
@@ -77,8 +77,9 @@ def _memory_lacks(node: Mapping[str, str], gpu: Gpu, least: int) -> Iterator[Lac
     if not label.isdecimal():
         yield Lack("have", f"no label {labels.memory(gpu.resource)}")
     elif int(label) < least:
-        has = Decimal(int(label))
-        yield Lack("lack", f"{_gibibytes(least)} of GPU memory", has, _gibibytes(int(label)))
+        has, wanted = int(label) * _MEBIBYTE, _gibibytes(least * _MEBIBYTE, ROUND_CEILING)
+        shown = f"{_gibibytes(has, ROUND_FLOOR)} GiB"
+        yield Lack("lack", f"{wanted} GiB of GPU memory", has, shown)
     elif not asks_for_shared(gpu) and node.get(labels.SHARING) in labels.SHARED_STRATEGIES:
         yield Lack("have", "shared GPUs only, which promise no memory")
 
@@ -95,13 +96,12 @@ def _tolerated(taint: Manifest, tolerations: Sequence[Manifest]) -> bool:
     )
 
 
-def _gibibytes(mebibytes: int) -> str:
-    """One decimal, and two where one would hide that a card is a little too small."""
-    size = Decimal(mebibytes) / _MEBIBYTES_PER_GIBIBYTE
-    return f"{size.quantize(Decimal('0.01')).normalize():f} GiB"
+def _gibibytes(amount: Decimal, rounding: str) -> str:
+    """What is asked for is rounded up and what there is down: a near miss never reads as equal."""
+    return f"{(amount / _GIBIBYTE).quantize(Decimal('0.01'), rounding).normalize():f}"
 
 
 def _shown(resource: str, amount: Decimal) -> str:
     if resource in {"memory", "ephemeral-storage"}:
-        return f"{(amount / _GIBIBYTE).quantize(Decimal('0.1')).normalize():f}Gi"
+        return f"{_gibibytes(amount, ROUND_FLOOR)}Gi"
     return f"{amount.normalize():f}"

@@ -51,7 +51,19 @@ _UNLABELLED = NodeFacts("n", allocatable={**_ROOM, _GPU: "1"})
             {"gpu": {"minMemory": "22.5Gi"}},
             [_A10],
             0,
-            "no node could hold a replica: 1 node lacks 22.5 GiB of GPU memory, it has 22.49 GiB",
+            "no node could hold a replica: 1 node lacks 22.5 GiB of GPU memory, it has 22.48 GiB",
+        ),
+        (
+            {"gpu": {"minMemory": "20Gi"}},
+            [_cards("X", 20479)],
+            0,
+            "no node could hold a replica: 1 node lacks 20 GiB of GPU memory, it has 19.99 GiB",
+        ),
+        (
+            {"gpu": {"minMemory": "20481Mi"}},
+            [_cards("X", 20480)],
+            0,
+            "no node could hold a replica: 1 node lacks 20.01 GiB of GPU memory, it has 20 GiB",
         ),
         ({"gpu": {"minMemory": "23028Mi"}}, [_A10], 1, "1 of 1 node could hold a replica"),
         (
@@ -92,7 +104,13 @@ _UNLABELLED = NodeFacts("n", allocatable={**_ROOM, _GPU: "1"})
             {},
             [_SMALL],
             0,
-            "no node could hold a replica: 1 node lacks 8Gi of memory, it has 7.3Gi",
+            "no node could hold a replica: 1 node lacks 8Gi of memory, it has 7.32Gi",
+        ),
+        (
+            {},
+            [NodeFacts("n", allocatable={"cpu": "2", "memory": "8191Mi"})],
+            0,
+            "no node could hold a replica: 1 node lacks 8Gi of memory, it has 7.99Gi",
         ),
         (
             {"pod": {"nodeSelector": {"pool": "llm"}}},

@@ -63,17 +63,41 @@ _pods = _some(
     annotations=st.dictionaries(_word, _text, max_size=3),
     imagePullSecrets=st.lists(st.builds(lambda n: {"name": n}, _word), max_size=2),
 )
+_int32 = st.integers(1, 2**31 - 1)
+_policies = st.builds(
+    lambda kind, value, seconds: {"type": kind, "value": value, "periodSeconds": seconds},
+    st.sampled_from(["Pods", "Percent"]),
+    _int32,
+    st.integers(1, 1800),
+)
+_paces = _some(
+    stabilizationWindowSeconds=st.integers(0, 3600),
+    selectPolicy=st.sampled_from(["Max", "Min", "Disabled"]),
+    policies=st.lists(_policies, min_size=1, max_size=3),
+)
 _replicas = st.one_of(
     st.just({}),
     st.builds(lambda n: {"replicas": n}, st.integers(1, 1000)),
     st.builds(
         lambda a: {"autoscaling": a},
-        _some(min=st.integers(1, 2), max=st.integers(2, 9), memory=st.integers(1, 100)),
+        _some(
+            min=st.integers(1, 2),
+            max=st.integers(2, 1000),
+            cpu=st.integers(1, 1000),
+            memory=st.integers(1, 1000),
+            behavior=_some(scaleUp=_paces, scaleDown=_paces),
+        ),
     ),
 )
 _disruptions = st.one_of(
-    st.builds(lambda n: {"maxUnavailable": n}, st.integers(0, 9)),
+    st.builds(lambda n: {"maxUnavailable": n}, st.just(0) | _int32),
+    st.builds(lambda n: {"minAvailable": n}, st.just(0) | _int32),
     st.builds(lambda n: {"minAvailable": f"{n}%"}, st.integers(0, 100)),
+)
+_services = _some(
+    type=st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]),
+    port=st.integers(1, 65535),
+    annotations=st.dictionaries(_word, _text, max_size=3),
 )
 SPECS = st.builds(
     lambda required, optional, replicas: {**required, **optional, **replicas},
@@ -82,8 +106,12 @@ SPECS = st.builds(
         engine=_some(args=_flags, env=_env),
         gpu=_gpus,
         pod=_pods,
-        rollout=_some(drainSeconds=st.integers(0, 86400)),
+        rollout=_some(
+            drainSeconds=st.integers(0, 86400), progressDeadlineSeconds=st.integers(30, 86400)
+        ),
         disruption=_disruptions,
+        expose=_some(service=_services),
+        observability=_some(logLevel=st.sampled_from(["debug", "info", "warning", "error"])),
     ),
     _replicas,
 )
