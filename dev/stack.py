@@ -23,7 +23,6 @@ from dev.progress import say, step
 SYSTEM = "llmservice-system"
 RELEASE = "llmservice-operator"
 CLAIM = "models"
-MODEL = "smollm2-135m-instruct"
 _CHART = "charts/llmservice-operator"
 _ABANDON_SECONDS = 30
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -45,7 +44,7 @@ class Prepared:
     model: Path
 
 
-def prepare(*beside: Callable[[], None]) -> Prepared:
+def prepare(beside: Callable[[], None] | None = None) -> Prepared:
     """Build the images, the model and helm, with `beside` running at the same time.
 
     Where one fails the others are ended too, and its error is raised; before anything is built,
@@ -62,8 +61,8 @@ def prepare(*beside: Callable[[], None]) -> Prepared:
         "model": model.prepare,
         "tools": partial(tools.ensure, *dict.fromkeys(needed)),
     }
-    for work in beside:
-        works["cluster"] = work
+    if beside:
+        works["cluster"] = beside
     done: dict[str, Any] = {}
     say(f"side by side: {', '.join(works)} …")
     pool = ThreadPoolExecutor(len(works))
@@ -148,9 +147,9 @@ def _abandon(works: Collection[Future[Any]]) -> None:
     deadline = time.monotonic() + _ABANDON_SECONDS
     while wait(works, timeout=0.5).not_done and time.monotonic() < deadline:
         for file in Path("/proc/self/task").glob("*/children"):
-            for pid in map(int, file.read_text().split()):
-                with suppress(ProcessLookupError):
-                    if os.getpgid(pid) == os.getpgrp():
+            with suppress(OSError):  # a thread or a program that ended meanwhile
+                for pid in map(int, file.read_text().split()):
+                    if os.getsid(pid) == os.getsid(0):
                         os.kill(pid, signal.SIGTERM)
 
 

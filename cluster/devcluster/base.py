@@ -5,14 +5,12 @@ venv, the CA certificates, apt); it is made once. BASE_IMAGE in the environment 
 """
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from devcluster import debian, imagestore
+from devcluster import debian, imagestore, mortal
 from devcluster.build import Build, Builder
-from devcluster.waiting import ClusterError
 
 _USUAL = "python:3.12-slim"
 _REPOSITORY = "devcluster/base"
@@ -45,38 +43,20 @@ def reference(builder: Builder, reaches: Callable[[str, float], bool]) -> str:
 
 def _make(builder: Builder) -> str:
     debian.ensure_program("debootstrap", "debootstrap")
-    with tempfile.TemporaryDirectory(dir=imagestore.folder()) as made:
+    with tempfile.TemporaryDirectory(dir=imagestore.scratch()) as made:
         root = Path(made) / "root"
         # in a mount namespace: what it mounts goes with it, also when it is killed
-        unshared = ("unshare", "--mount", "--")
-        _command(
-            *unshared,
-            "debootstrap",
-            "--variant=minbase",
-            f"--include={_PACKAGES}",
-            _SUITE,
-            str(root),
-        )
+        unshared = ("unshare", "--mount", "--", "debootstrap", "--variant=minbase")
+        _run("debootstrap", [*unshared, f"--include={_PACKAGES}", _SUITE, str(root)])
         context = Path(made) / "context"
         context.mkdir()
         left_out = [f"--exclude={pattern}" for pattern in _LEFT_OUT]
         archive = str(context / "base.tar")
-        _command("tar", f"--directory={root}", "--numeric-owner", *left_out, "-cf", archive, ".")
+        from_root = (f"--directory={root}", "--numeric-owner", *left_out, ".")
+        _run("tar", ["tar", "-cf", archive, *from_root])
         (context / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
         return builder.image(Build(context, context / "Dockerfile"), _REPOSITORY)
 
 
-def _command(*command: str) -> None:
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=_MAKE_SECONDS,
-    )
-    if done.returncode:
-        said = "\n".join(done.stdout.splitlines()[-10:])
-        raise ClusterError(f"{command[0]} failed:\n{said}")
+def _run(what: str, command: list[str]) -> None:
+    mortal.run(what, command, _MAKE_SECONDS, env={**os.environ, "PATH": debian.path()})

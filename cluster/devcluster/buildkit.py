@@ -7,7 +7,6 @@ Never listens on a network.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -24,7 +23,6 @@ from devcluster.waiting import ClusterError, wait_until
 
 _BUILD_SECONDS = 3600.0
 _PROGRESS_SECONDS = 30.0
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 # MB of layers: kept whatever happens, left free on the disk, kept at most
 _KEPT = "8000,2000,12000"
 # zstd's fastest level halves what is written and is quicker than writing it uncompressed
@@ -45,7 +43,7 @@ class BuildKit:
         """
         place = imagestore.layout_of(repository)
         place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="devcluster-") as private:
+        with tempfile.TemporaryDirectory(dir=imagestore.scratch()) as private:
             said = Path(private) / "metadata.json"
             output = f"type=oci,dest={place},tar=false,{_COMPRESSION}"
             self._run(build, repository, ["--output", output, "--metadata-file", str(said)])
@@ -64,7 +62,7 @@ class BuildKit:
 
     def _reaches(self, image: str, seconds: float) -> bool:
         """Whether this image of a registry can be had."""
-        with tempfile.TemporaryDirectory() as empty:
+        with tempfile.TemporaryDirectory(dir=imagestore.scratch()) as empty:
             (Path(empty) / "Dockerfile").write_text(f"FROM {image}\n")
             command = self.command(Build(Path(empty), Path(empty) / "Dockerfile"))
             try:
@@ -110,17 +108,11 @@ def daemon() -> Generator[BuildKit]:
     """BuildKit, started for the time of the block. Open one at a time: it locks its state."""
     programs = tools.ensure("buildkitd", "buildctl")
     debian.ensure_program("runc", "runc")
-    imagestore.folder().mkdir(parents=True, exist_ok=True)
-    log = imagestore.folder() / "buildkitd.log"
-    # the socket is not below the cache, whose path may be too long for one
-    with (
-        tempfile.TemporaryDirectory(prefix="devcluster-") as private,
-        _surroundings() as (environment, group),
-        log.open("w") as sink,
-    ):
-        config = Path(private) / "buildkitd.toml"
+    scratch, log = imagestore.scratch(), imagestore.folder() / "buildkitd.log"
+    with _control_group() as group, log.open("w") as sink:
+        config = scratch / "buildkitd.toml"
         config.write_text(f'[worker.oci]\ndefaultCgroupParent = "{group}"\n')
-        builder = BuildKit(programs["buildctl"], f"unix://{private}/buildkit.sock")
+        builder = BuildKit(programs["buildctl"], f"unix://{scratch}/buildkit.sock")
         process = subprocess.Popen(
             [
                 # killed with this process, and with it the namespaces and all that is in them
@@ -131,7 +123,7 @@ def daemon() -> Generator[BuildKit]:
                 *("--oci-worker=true", "--containerd-worker=false", "--oci-worker-net=host"),
                 f"--oci-worker-gc-keepstorage={_KEPT}",
             ],
-            env=environment,
+            env={**os.environ, "PATH": debian.path(), "TMPDIR": str(scratch)},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -144,20 +136,14 @@ def daemon() -> Generator[BuildKit]:
 
 
 @contextmanager
-def _surroundings() -> Generator[tuple[dict[str, str], str]]:
-    """buildkitd's environment and control group; nothing of it stays, of a killed one neither."""
-    scratch, identity = imagestore.folder() / "tmp", Layout(imagestore.folder()).id
-
-    def clear() -> None:
-        shutil.rmtree(scratch, ignore_errors=True)
-        cgroups.remove(identity)
-
-    clear()
-    scratch.mkdir()
+def _control_group() -> Generator[str]:
+    """The name of buildkitd's control group; it does not stay, of a killed one neither."""
+    identity = Layout(imagestore.folder()).id
+    cgroups.remove(identity)
     try:
-        yield {**os.environ, "PATH": _PATH, "TMPDIR": str(scratch)}, cgroups.name(identity)
+        yield cgroups.name(identity)
     finally:
-        clear()
+        cgroups.remove(identity)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
 """What a build needs to reach package indexes from this machine and no image may keep.
 
 Promises: it goes to builds as secret files, which exist for the time of a build step only and count
-for no layer; this module's own files are readable by their owner alone and gone after the block.
+for no layer; this module's own files are readable by their owner alone and gone after the block,
+or, where the process was killed in it, before the next build.
 """
 
 import os
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from devcluster import imagestore
 
 # the paths where Dockerfiles see the secrets `ca` and `env`
 _CA = "/run/secrets/ca"
@@ -36,7 +39,7 @@ def files(environment: Mapping[str, str] = os.environ) -> Generator[dict[str, Pa
     """
     bundle = next((environment[name] for name in _CA_VARIABLES if environment.get(name)), None)
     text = exports(environment, has_ca=bundle is not None)
-    with tempfile.TemporaryDirectory(prefix="devcluster-") as private:
+    with tempfile.TemporaryDirectory(dir=imagestore.scratch()) as private:
         given: dict[str, Path] = {}
         if bundle is not None:
             given["ca"] = Path(bundle)

@@ -8,7 +8,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from devcluster import debian, files, pause
+from devcluster import debian, failures, files, pause
 from devcluster.addresses import Addresses
 from devcluster.layout import Layout
 from devcluster.processes import Component
@@ -36,25 +36,35 @@ def configure(place: Layout, addresses: Addresses) -> None:
 
 def answers(place: Layout) -> bool:
     """Whether it takes requests."""
-    return _ctr(place, "version").returncode == 0
+    try:
+        ctr(socket(place), "version")
+    except failures.EXPECTED:
+        return False
+    return True
 
 
 def import_pause_image(place: Layout, program: Path) -> None:
     """Give it the pause image unless it has it; ClusterError where it refuses."""
-    listed = _ctr(place, "images", "list", "--quiet").stdout.decode().split()
-    if pause.IMAGE not in listed:
-        done = _ctr(place, "images", "import", "-", stdin=pause.archive(program))
-        if done.returncode:
-            raise ClusterError(f"importing {pause.IMAGE}: {done.stderr.decode().strip()}")
+    if pause.IMAGE not in ctr(socket(place), "images", "list", "--quiet").split():
+        ctr(socket(place), "images", "import", "-", stdin=pause.archive(program))
+
+
+def command(address: Path, *arguments: str) -> list[str]:
+    """What asks the runtime behind this socket."""
+    return ["ctr", "--address", str(address), "--namespace", "k8s.io", *arguments]
+
+
+def ctr(address: Path, *arguments: str, stdin: bytes = b"") -> str:
+    """What the runtime behind this socket answers; ClusterError where it refuses."""
+    asked = command(address, *arguments)
+    done = subprocess.run(asked, input=stdin, capture_output=True, check=False, timeout=60)
+    if done.returncode:
+        raise ClusterError(f"ctr {' '.join(arguments)}: {done.stderr.decode().strip()}")
+    return done.stdout.decode()
 
 
 def _config(place: Layout) -> Path:
     return place.node / "containerd.toml"
-
-
-def _ctr(place: Layout, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = ["ctr", "--address", str(socket(place)), "--namespace", "k8s.io", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
 
 
 def _toml(place: Layout, networks: Path) -> str:

@@ -5,10 +5,11 @@ the command to run. One installation at a time; no service of a package is start
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from devcluster import layout, locks
@@ -25,9 +26,14 @@ _PACKAGES = {
 _CNI_PACKAGE = "containernetworking-plugins"
 _CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_OURS = "# devcluster"
 _SECONDS = 1800.0
 _LOCK = ("-o", "DPkg::Lock::Timeout=300")  # seconds; held by the machine's own upgrades
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def path() -> str:
+    """PATH with the folders of the system's own programs, which a user's may lack."""
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def ensure() -> None:
@@ -43,10 +49,13 @@ def ensure_program(program: str, package: str) -> None:
 def _install(absent: Callable[[], list[str]]) -> None:
     if not (missing := absent()):
         return
-    command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    names = " ".join(missing)
+    if not shutil.which("apt-get"):
+        raise ClusterError(f"more programs are needed: install what Debian calls {names}")
+    command = f"apt-get install -y --no-install-recommends {names}"
+    if os.geteuid() != 0:
         raise ClusterError(f"more programs are needed. As root: {command}")
-    with locks.held(layout.home() / ".apt.lock", "installing packages"), _no_services():
+    with _alone(), _no_services():
         if missing := absent():  # not installed by another process meanwhile
             print(f"· installing {', '.join(missing)}", flush=True)
             _apt("update")
@@ -58,7 +67,7 @@ def _install(absent: Callable[[], list[str]]) -> None:
 def _apt(*arguments: str) -> None:
     done = subprocess.run(
         ["apt-get", *_LOCK, *arguments],
-        env={**os.environ, "PATH": _PATH, "DEBIAN_FRONTEND": "noninteractive"},
+        env={**os.environ, "PATH": path(), "DEBIAN_FRONTEND": "noninteractive"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -74,19 +83,39 @@ def _apt(*arguments: str) -> None:
 def _no_services() -> Generator[None]:
     """Have Debian start no service, unless the machine has its own policy on that.
 
-    The policy holds as long as this process lives, so that one left behind does nothing.
+    The policy holds as long as this process has the lock, so that one left behind does nothing.
     """
-    process = f"/proc/{os.getpid()}"
-    own = f"#!/bin/sh\n# devcluster\n[ ! -e {process} ] || exit 101\n"
-    if _POLICY.exists() and "# devcluster" not in _POLICY.read_text():
+    if _POLICY.exists() and not _own_policy():
         yield
         return
-    _POLICY.write_text(own)
+    lock = shlex.quote(str(_lock()))
+    free = f"[ ! -e {lock} ] || flock --nonblock {lock} true"
+    _POLICY.write_text(f"#!/bin/sh\n{_OURS}\n{free} || exit 101\n")
     _POLICY.chmod(0o755)
     try:
         yield
     finally:
         _POLICY.unlink()
+
+
+def forget() -> None:
+    """Remove what an installation that was killed left behind."""
+    if os.geteuid() == 0 and _POLICY.exists():
+        with _alone():
+            if _own_policy():
+                _POLICY.unlink()
+
+
+def _own_policy() -> bool:
+    return _POLICY.exists() and _OURS in _POLICY.read_text()
+
+
+def _lock() -> Path:
+    return layout.home() / ".apt.lock"
+
+
+def _alone() -> AbstractContextManager[None]:
+    return locks.held(_lock(), "installing packages")
 
 
 def cni_folder() -> Path:
@@ -100,4 +129,4 @@ def _missing() -> list[str]:
 
 
 def _which(program: str) -> str | None:
-    return shutil.which(program, path=_PATH)
+    return shutil.which(program, path=path())

@@ -4,14 +4,13 @@ Promises: pulls what a Dockerfile names; keeps what it builds in Docker's own st
 """
 
 import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import buildsecrets
+from devcluster import buildsecrets, imagestore, mortal
 from devcluster.build import Build
-from devcluster.waiting import ClusterError, ticking
+from devcluster.waiting import ticking
 
 _BASE = "python:3.12-slim"
 _BUILD_SECONDS = 3600.0
@@ -25,9 +24,11 @@ class Docker:
         return os.environ.get("BASE_IMAGE", _BASE)
 
     def image(self, build: Build, repository: str) -> str:
-        with tempfile.NamedTemporaryFile("r") as said, ticking(repository):
-            _build(build, [f"--iidfile={said.name}"])
-            identity = said.read().strip()
+        scratch = tempfile.TemporaryDirectory(dir=imagestore.scratch())
+        with scratch as private, ticking(repository):
+            said = Path(private) / "id"  # which docker removes and writes anew
+            _build(build, [f"--iidfile={said}"])
+            identity = said.read_text().strip()
         tag = f"{repository}:dev-{identity.removeprefix('sha256:')[:12]}"
         _docker("tag", identity, tag)
         return tag
@@ -53,16 +54,5 @@ def _build(build: Build, output: list[str]) -> None:
 
 
 def _docker(*arguments: str) -> None:
-    done = subprocess.run(
-        ["docker", *arguments],
-        env={**os.environ, "DOCKER_BUILDKIT": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=_BUILD_SECONDS,
-    )
-    if done.returncode:
-        said = "\n".join(done.stdout.splitlines()[-30:])
-        raise ClusterError(f"docker {arguments[0]} failed:\n{said}")
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    mortal.run(f"docker {arguments[0]}", ["docker", *arguments], _BUILD_SECONDS, env=environment)

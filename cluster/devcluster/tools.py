@@ -16,10 +16,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import golang, layout, locks
-from devcluster.waiting import ClusterError, ticking
+from devcluster import golang, layout, locks, mortal
+from devcluster.waiting import ticking
 
 _MODULES = Path(__file__).parent.parent / "go"
+_BUILD_SECONDS = 3600.0
+_LIST_SECONDS = 300.0  # it may have to fetch the list first
 
 
 @dataclass(frozen=True)
@@ -109,23 +111,17 @@ def _build(module: str, names: list[str]) -> None:
     print(f"· building {', '.join(names)} (minutes the first time)", flush=True)
     begun = time.monotonic()
     for stale in _folder(module).glob("building-*"):  # of a build that was killed
-        shutil.rmtree(stale)
+        shutil.rmtree(stale, ignore_errors=True)
     building = tempfile.TemporaryDirectory(dir=_folder(module), prefix="building-")
     with building as target, ticking(names[0]):
-        built = subprocess.run(
+        mortal.run(
+            f"go build in {_MODULES / module}",
             [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", f"{target}/"]
             + [TOOLS[name].package for name in names],
+            _BUILD_SECONDS,
             cwd=_MODULES / module,
             env=_environment() | {"GOTMPDIR": target},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
         )
-        if built.returncode:
-            tail = "\n".join(built.stdout.splitlines()[-20:])
-            raise ClusterError(f"go build in {_MODULES / module} failed:\n{tail}")
         for name in names:
             (Path(target) / _program(TOOLS[name].package)).replace(path(name))
     print(f"  built in {time.monotonic() - begun:.0f} s", flush=True)
@@ -157,6 +153,7 @@ def _version(go: str, module: str) -> dict[str, str]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=_LIST_SECONDS,
     )
     version = listed.stdout.strip()
     major, minor = version.removeprefix("v").split(".")[:2]

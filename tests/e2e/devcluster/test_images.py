@@ -2,24 +2,34 @@
 
 import json
 import re
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from devcluster import Cluster, ClusterError, images
+from devcluster import Cluster, ClusterError, images, imagestore
 from devcluster.images import Build
 
 _REPOSITORY = "selftest/app"
 _DOCKERFILE = 'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY code.py /\nCMD ["python3", "/code.py"]\n'
 
 
+@pytest.fixture(scope="module", autouse=True)
+def layout() -> Generator[None]:
+    """What is built here is not kept."""
+    yield
+    shutil.rmtree(imagestore.layout_of(_REPOSITORY), ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Generator[Cluster]:
     own = Cluster("selftest-images")
     own.down()
-    own.up("node")
-    yield own
-    own.down()
+    try:
+        own.up("node")
+        yield own
+    finally:
+        own.down()
 
 
 def build(context: Path, code: str) -> str:

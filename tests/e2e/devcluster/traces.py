@@ -25,20 +25,26 @@ def _said(*command: str) -> str:
 
 @dataclass(frozen=True)
 class Host:
-    """What belongs to the machine and no cluster may change."""
+    """What belongs to the machine and no cluster may change.
+
+    Network namespaces are those with a name; what runs in others, see `processes`.
+    """
 
     rules: str
     settings: str
     mounts: str
+    links: list[str]
+    net_namespaces: str
 
     @classmethod
     def now(cls, place: Layout) -> "Host":
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-        ours = ("kubelet", "/run/netns", str(place.folder))
+        """All of it but the cluster's own interface, see `outside_folder`."""
         return cls(
             rules=_said("nft", "list", "ruleset"),
             settings="\n".join(map(_setting, _SETTINGS)),
-            mounts="\n".join(line for line in mounts if any(part in line for part in ours)),
+            mounts=Path("/proc/self/mounts").read_text(),
+            links=[link for link in _links() if link != network.interface(place.id)],
+            net_namespaces=_said("ip", "netns", "list"),
         )
 
 
@@ -51,9 +57,12 @@ def init(place: Layout) -> int | None:
 
 
 def namespaces(place: Layout) -> set[str]:
-    """The namespaces of the node's first process."""
-    pid = init(place)
-    return _own_namespaces(Path(f"/proc/{pid}")) if pid else set()
+    """The namespaces of the node's first process and of its pods."""
+    first, pods = init(place), f"{cgroups.name(place.id)}/"
+    inside = [entry for entry in _processes() if pods in _read(entry / "cgroup")]
+    if first:
+        inside.append(Path(f"/proc/{first}"))
+    return {own for entry in inside for own in _own_namespaces(entry)}
 
 
 def processes(place: Layout, inside: set[str]) -> dict[int, str]:
@@ -68,12 +77,16 @@ def processes(place: Layout, inside: set[str]) -> dict[int, str]:
 
 def outside_folder(place: Layout) -> list[str]:
     """Interfaces, routes and control groups of the cluster."""
-    links: list[dict[str, str]] = json.loads(_said("ip", "-json", "link", "show"))
     cable = network.interface(place.id)
-    names = [link["ifname"] for link in links if link["ifname"] == cable]
+    names = [link for link in _links() if link == cable]
     routes = [line for line in _said("ip", "route").splitlines() if cable in line]
     groups = list(Path("/sys/fs/cgroup").glob(f"**{cgroups.name(place.id)}"))
     return [*names, *routes, *map(str, groups)]
+
+
+def _links() -> list[str]:
+    links: list[dict[str, str]] = json.loads(_said("ip", "-json", "link", "show"))
+    return sorted(link["ifname"] for link in links)
 
 
 def _processes() -> list[Path]:
@@ -88,7 +101,11 @@ def _own_namespaces(entry: Path) -> set[str]:
 
 
 def _cmdline(entry: Path) -> str:
+    return _read(entry / "cmdline").replace("\0", " ").strip()
+
+
+def _read(file: Path) -> str:
     try:
-        return (entry / "cmdline").read_text().replace("\0", " ").strip()
-    except OSError:
+        return file.read_text()
+    except OSError:  # it ended meanwhile
         return ""

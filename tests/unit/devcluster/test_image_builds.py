@@ -44,6 +44,14 @@ def test_a_bundle_is_named_by_where_the_build_sees_it(tmp_path: Path) -> None:
     assert not written.exists()
 
 
+def test_what_a_killed_build_left_is_gone_in_the_next(cache: Path) -> None:
+    with buildsecrets.files({"PIP_INDEX_URL": "https://user:word@index.example"}) as given:
+        left = given["env"]
+        assert left.is_relative_to(imagestore.scratch())
+        with imagestore.alone():
+            assert not left.exists()
+
+
 def test_a_machine_that_needs_nothing_gives_no_secrets() -> None:
     with buildsecrets.files({"HOME": "/root"}) as given:
         assert given == {}
