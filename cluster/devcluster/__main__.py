@@ -1,4 +1,4 @@
-"""The command line: python -m devcluster up|down|list|env|kubeconfig."""
+"""The command line: .venv/bin/python -m devcluster up|down|list|env|kubeconfig."""
 
 import argparse
 import shlex
@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m devcluster", description=__doc__)
+    parser = argparse.ArgumentParser(prog=".venv/bin/python -m devcluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     helps = {
         "up": "bring a cluster up, or heal it",

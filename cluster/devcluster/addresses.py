@@ -10,12 +10,12 @@ VPNs and container tools use others. Some proxies (Clash, Surge) answer names wi
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-_RANGE = IPv4Network("198.18.0.0/15")
+RANGE = IPv4Network("198.18.0.0/15")
 _BLOCK_PREFIX = 20
 _FIRST_PORT = 26400
 _PORTS_EACH = 10
 
-MAX_CLUSTERS = 2 ** (_BLOCK_PREFIX - _RANGE.prefixlen)
+MAX_CLUSTERS = 2 ** (_BLOCK_PREFIX - RANGE.prefixlen)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Addresses:
     def block(self) -> IPv4Network:
         """Everything below lies in this range, 4096 addresses."""
         size = 2 ** (32 - _BLOCK_PREFIX)
-        return IPv4Network((int(_RANGE.network_address) + size * self.index, _BLOCK_PREFIX))
+        return IPv4Network((int(RANGE.network_address) + size * self.index, _BLOCK_PREFIX))
 
     @property
     def link(self) -> IPv4Network:
@@ -97,8 +97,3 @@ class Addresses:
     @property
     def pods(self) -> IPv4Network:
         return IPv4Network((int(self.block.network_address) + 2048, 21))
-
-    @property
-    def bridge_ip(self) -> IPv4Address:
-        """The pods' gateway, inside the node."""
-        return self.pods[1]

@@ -25,14 +25,14 @@ class Cluster:
 
     def up(self, shape: Shape = "node") -> None:
         """Bring it up, or heal it; returns once it is ready. ClusterError says what is wrong."""
-        chosen = provider.choose(shape, provider.Machine.here())
         with state.exclusive(self.name):
-            found = state.claim(self.layout, State(shape, chosen))
-            if found.shape != shape:
-                raise ClusterError(
-                    f"cluster {self.name} has shape {found.shape}: take it down first "
-                    f"(python -m devcluster down {self.name}) or give another name"
-                )
+            found = state.read(self.layout)
+            if found and found.shape != shape:
+                raise self._refusal(f"shape {found.shape}")
+            chosen = provider.choose(shape, provider.Machine.here())
+            if found and found.provider != chosen:
+                raise self._refusal(f"provider {found.provider}, not {chosen}")
+            found = found or state.claim(self.layout, State(shape, chosen))
             if found.provider == "kind":
                 kind.up(self.layout)
             else:
@@ -42,11 +42,17 @@ class Cluster:
         """Remove the cluster and everything of it, in whatever state it is."""
         with state.exclusive(self.name):
             found = state.read(self.layout)
-            if found is not None and found.provider == "kind":
+            if found.provider == "kind" if found else kind.exists(self.layout):
                 kind.down(self.layout)
-            else:
+            elif provider.Machine.here().linux:
                 embedded.down(self.layout)
             self._remove_folder()
+
+    def _refusal(self, what: str) -> ClusterError:
+        return ClusterError(
+            f"cluster {self.name} has {what}: take it down first "
+            f"(.venv/bin/python -m devcluster down {self.name}) or give another name"
+        )
 
     def _remove_folder(self) -> None:
         # renamed first: killed half-way, it leaves nothing that `up` would build on
@@ -134,6 +140,6 @@ class Cluster:
         found = state.read(self.layout)
         if found is None:
             raise ClusterError(
-                f"cluster {self.name} is not up: python -m devcluster up {self.name}"
+                f"cluster {self.name} is not up: .venv/bin/python -m devcluster up {self.name}"
             )
         return found

@@ -16,12 +16,14 @@ from ipaddress import IPv4Network
 from typing import Any, Literal, get_args
 
 from devcluster import layout, locks
-from devcluster.addresses import MAX_CLUSTERS, Addresses
+from devcluster.addresses import MAX_CLUSTERS, RANGE, Addresses
 from devcluster.layout import Layout
 from devcluster.waiting import ClusterError
 
 Shape = Literal["kwok", "node"]
 Provider = Literal["embedded", "kind"]
+
+_LEAST_SPECIFIC = 8  # bits of a route that is about some networks, not about all of them
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ def claim(place: Layout, wanted: State, usable: Callable[[Addresses], bool] = fr
         free = (index for index in range(MAX_CLUSTERS) if index not in taken)
         index = next((index for index in free if usable(Addresses(index))), None)
         if index is None:
+            routed = ", ".join(str(network) for network in _routed() if network.overlaps(RANGE))
             raise ClusterError(
-                f"all {MAX_CLUSTERS} sets of ports and ranges are in use: "
-                "take a cluster down (python -m devcluster list)"
+                f"all {MAX_CLUSTERS} sets of ports and ranges are in use"
+                f"{f' (routed: {routed})' if routed else ''}: "
+                "take a cluster down (.venv/bin/python -m devcluster list)"
             )
         state = replace(wanted, index=index)
         place.folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +99,7 @@ def _free(port: int) -> bool:
 
 
 def _routed() -> list[IPv4Network]:
-    """What this machine routes somewhere already, the default route aside."""
+    """What this machine routes somewhere already, default routes aside, a VPN's two halves too."""
     if not shutil.which("ip"):
         return []
     said = subprocess.run(
@@ -103,7 +107,8 @@ def _routed() -> list[IPv4Network]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=30,
     )
     routes: list[dict[str, Any]] = json.loads(said.stdout) if said.returncode == 0 else []
-    targets = (str(route["dst"]) for route in routes)
-    return [IPv4Network(target) for target in targets if target != "default"]
+    targets = (IPv4Network(str(route["dst"]).replace("default", "0.0.0.0/0")) for route in routes)
+    return [target for target in targets if target.prefixlen >= _LEAST_SPECIFIC]

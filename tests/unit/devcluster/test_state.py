@@ -1,3 +1,4 @@
+import json
 import socket
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from devcluster.addresses import MAX_CLUSTERS, Addresses
 from devcluster.layout import Layout
 from devcluster.state import State
 from devcluster.waiting import ClusterError
+
+from tests.unit.devcluster import programs
 
 _WANTED = State("kwok", "embedded")
 
@@ -33,6 +36,26 @@ def test_an_index_that_is_in_use_by_others_is_passed_over() -> None:
 def test_without_a_free_index_the_error_says_what_to_do() -> None:
     with pytest.raises(ClusterError, match="take a cluster down"):
         state.claim(Layout.of("a"), _WANTED, lambda _: False)
+
+
+def _route(folder: Path, monkeypatch: pytest.MonkeyPatch, *targets: str) -> None:
+    said = json.dumps([{"dst": target} for target in targets])
+    programs.put(folder / "bin", monkeypatch, "ip", f"echo '{said}'")
+
+
+def test_a_range_that_is_routed_elsewhere_is_not_free_and_the_error_names_the_route(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _route(tmp_path, monkeypatch, "default", "198.18.0.0/16", "198.19.0.0/16", "10.0.0.0/8")
+    with pytest.raises(ClusterError, match=r"routed: 198\.18\.0\.0/16, 198\.19\.0\.0/16\)"):
+        state.claim(Layout.of("a"), _WANTED)
+
+
+def test_the_two_halves_of_a_vpns_default_route_take_no_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _route(tmp_path, monkeypatch, "default", "0.0.0.0/1", "128.0.0.0/1")
+    state.claim(Layout.of("a"), _WANTED)
 
 
 def test_a_port_that_is_listened_on_is_not_free() -> None:
