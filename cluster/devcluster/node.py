@@ -6,6 +6,8 @@ sees one interface, one route and one control group.
 """
 
 import shutil
+import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -59,9 +61,11 @@ def start(site: Site, keys: Keys, enter: tuple[str, ...]) -> None:
     agent = kubelet.kubelet(site, enter, NAME)
     proxy = kubelet.proxy(site, enter)
     names = dns.component(site, enter)
-    for component in (agent, proxy, names):
+    before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    since = before if site.ensure(agent) else ""
+    for component in (proxy, names):
         site.ensure(component)
-    site.wait(agent, lambda: _ready(site))
+    site.wait(agent, lambda: _ready(site, since))
     site.wait(proxy, lambda: _answers(kubelet.proxy_url(addresses)))
     site.wait(names, lambda: _answers(dns.ready_url(addresses)))
 
@@ -71,6 +75,7 @@ def remove(place: Layout) -> None:
     if shutil.which("ip"):
         network.disconnect(place.id)
     cgroups.remove(place.id)
+    debian.forget()
 
 
 def _fresh_folders(place: Layout) -> None:
@@ -106,8 +111,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _ready(site: Site) -> bool:
-    path = '{.status.conditions[?(@.type=="Ready")].status}'
+def _ready(site: Site, since: str) -> bool:
+    """Whether the kubelet has said so since then: what one before it said stays for a while."""
+    words = "{.status} {.lastHeartbeatTime}"
+    path = '{range .status.conditions[?(@.type=="Ready")]}' + words + "{end}"
     arguments = ["get", "node", NAME, "--ignore-not-found", "-o", f"jsonpath={path}"]
     tool, own = site.tools["kubectl"], site.place.kubeconfig
-    return kubectl.run(tool, own, arguments, None, timeout=10) == "True"
+    try:
+        said = kubectl.run(tool, own, arguments, None, timeout=10)
+    except subprocess.SubprocessError:  # the API server may be busy: asked again
+        return False
+    status, _, heard = said.partition(" ")
+    return status == "True" and heard >= since

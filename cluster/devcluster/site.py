@@ -24,10 +24,12 @@ class Site:
     def processes(self) -> Processes:
         return Processes(self.place.folder, self.place.logs)
 
-    def ensure(self, component: Component) -> None:
-        """Start it where it does not run, and say so."""
-        if self.processes.ensure(component):
+    def ensure(self, component: Component) -> bool:
+        """Start it where it does not run, and say so; True where it was started."""
+        started = self.processes.ensure(component)
+        if started:
             print(f"· started {component.name}", flush=True)
+        return started
 
     def wait(self, component: Component, probe: Callable[[], bool]) -> None:
         """Return once `probe` is true; ClusterError with its log if it ends or takes a minute."""

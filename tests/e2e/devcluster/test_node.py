@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from devcluster.waiting import wait_until
 
 from tests.e2e.devcluster import traces
 
+_PAIR = Cluster("selftest-x"), Cluster("selftest-y")
 _PYTHON = os.path.realpath(sys.executable)
 _FOLDERS = ("/usr", "/lib", "/lib64", "/bin", sys.base_prefix)
 _SERVE = """if True:
@@ -37,11 +39,19 @@ _OUTSIDE = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=2
 
 
 @pytest.fixture(scope="module")
-def clusters() -> Generator[tuple[Cluster, Cluster]]:
-    pair = Cluster("selftest-x"), Cluster("selftest-y")
+def before() -> list[traces.Host]:
+    """The machine as it was without the pair of clusters; nothing of a run that was killed."""
+    for cluster in _PAIR:
+        cluster.down()
+    return [traces.Host.now(cluster.layout) for cluster in _PAIR]
+
+
+@pytest.fixture(scope="module")
+def clusters(before: list[traces.Host]) -> Generator[tuple[Cluster, Cluster]]:
+    del before
+    pair = _PAIR
     with ExitStack() as ends:
         for cluster in pair:
-            cluster.down()
             ends.callback(cluster.down)
             cluster.up("node")
             (cluster.shared_dir / "greeting").write_text(f"hello from {cluster.name}")
@@ -90,6 +100,11 @@ def _serve(cluster: Cluster) -> None:
     }
     for manifest in (pod, service):
         cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+
+
+def _programs(cluster: Cluster, name: str) -> list[int]:
+    running = traces.processes(cluster.layout, traces.namespaces(cluster.layout))
+    return [pid for pid, line in running.items() if Path(line.split()[0]).name == name]
 
 
 def _in_pod(cluster: Cluster, program: str) -> str:
@@ -153,13 +168,23 @@ def test_up_starts_what_died_and_the_pod_lives_on(
     cluster = clusters[0]
     started = "jsonpath={.status.containerStatuses[0].state.running.startedAt}"
     before = cluster.kubectl("get", "pod", "web", "-o", started)
-    running = traces.processes(cluster.layout, traces.namespaces(cluster.layout))
-    (victim,) = (pid for pid, line in running.items() if Path(line.split()[0]).name == program)
+    (victim,) = _programs(cluster, program)
     os.kill(victim, signal.SIGKILL)
     wait_until("its end", lambda: not Path(f"/proc/{victim}").exists(), 5)
     cluster.up("node")
     wait_until("the Service", lambda: _answers(cluster), 10)
     assert cluster.kubectl("get", "pod", "web", "-o", started) == before
+
+
+def test_up_waits_for_the_word_of_the_new_kubelet(clusters: tuple[Cluster, Cluster]) -> None:
+    cluster = clusters[0]
+    (victim,) = _programs(cluster, "kubelet")
+    killed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    os.kill(victim, signal.SIGKILL)
+    wait_until("its end", lambda: not Path(f"/proc/{victim}").exists(), 5)
+    cluster.up("node")
+    heard = 'jsonpath={.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}'
+    assert cluster.kubectl("get", "node", "node-1", "-o", heard) >= killed
 
 
 def test_a_node_that_lost_everything_comes_back_with_its_pods(
@@ -172,6 +197,19 @@ def test_a_node_that_lost_everything_comes_back_with_its_pods(
     cluster.up("node")
     wait_until("the Service", lambda: _answers(cluster), 60)
     assert _answers(clusters[1])
+
+
+def test_down_of_clusters_that_ran_pods_leaves_nothing(
+    clusters: tuple[Cluster, Cluster], before: list[traces.Host]
+) -> None:
+    inside = [traces.namespaces(cluster.layout) for cluster in clusters]
+    for cluster, namespaces in zip(clusters, inside, strict=True):
+        assert len(namespaces) > 3  # the pods have their own
+        assert traces.processes(cluster.layout, namespaces)
+    for cluster in clusters:
+        cluster.down()
+    for cluster, namespaces, host in zip(clusters, inside, before, strict=True):
+        _assert_gone(cluster, namespaces, host)
 
 
 @pytest.mark.parametrize("line", ["connected the node", "started kubelet"])
@@ -197,6 +235,10 @@ def test_down_after_a_killed_up_leaves_nothing(line: str) -> None:
         up.kill()
         up.wait()
         cluster.down()
+    _assert_gone(cluster, inside, before)
+
+
+def _assert_gone(cluster: Cluster, inside: set[str], before: traces.Host) -> None:
     assert traces.processes(cluster.layout, inside) == {}
     assert traces.outside_folder(cluster.layout) == []
     assert traces.Host.now(cluster.layout) == before
