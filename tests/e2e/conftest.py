@@ -34,7 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
 
     def place(item: pytest.Item) -> int:
-        return names.index(item.path.stem) if item.path.stem in names else -1
+        ours = item.path.parent == _HERE and item.path.stem in names
+        return names.index(item.path.stem) if ours else -1
 
     items.sort(key=place)
 
