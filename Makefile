@@ -10,8 +10,7 @@ help: ## This list
 setup: .venv/ready ## Python tools, pinned by hash, into .venv
 
 .venv/ready: requirements.lock pyproject.toml $(wildcard */pyproject.toml) dev/setup.sh
-	@PYTHON=$(PYTHON) sh dev/setup.sh
-	@touch $@
+	@PYTHON=$(PYTHON) sh dev/setup.sh $@ $^
 
 demo: setup ## A real Kubernetes, the operator, a real model and its answer
 	@$(BIN)/python -m dev.demo up
@@ -20,7 +19,7 @@ demo-down: setup ## Remove the demo's cluster, leaving nothing behind
 	@$(BIN)/python -m dev.demo down
 
 env: setup ## For a shell with the demo's kubectl and helm: eval "$$(make -s env)"
-	@$(BIN)/python -m devcluster env demo
+	@$(BIN)/python -m devcluster env demo 2>/dev/null || { echo "no demo is up: make demo" >&2; exit 1; }
 
 test: setup ## Lint and every test tier, images building beside the first ones
 	@$(BIN)/python -m dev.tiers lint unit cluster e2e

@@ -1,25 +1,37 @@
+# sh dev/setup.sh STAMP SOURCE...
+#
 # Makes .venv from requirements.lock (every package pinned by hash) and installs the three packages
-# of this repository into it, editable. Installs nothing outside .venv but, as root on Debian,
-# the package that `python3 -m venv` needs.
+# of this repository into it, editable; STAMP is then newer than every SOURCE. Installs nothing
+# outside .venv but, as root on Debian, the packages that this and `go build` need.
 set -eu
 exec >&2  # standard output belongs to the target: eval "$(make -s env)"
 python=${PYTHON:-python3}
+stamp=$1
+shift
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "setup: needs Python 3.11 or later; name one: make setup PYTHON=python3.12" >&2
-    exit 1
-}
-if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "setup: installing Debian's python3-venv"
-        apt-get -o DPkg::Lock::Timeout=300 update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
-            --no-install-recommends python3-venv
-    else
-        echo "setup: Python's venv is missing; on Debian: sudo apt-get install python3-venv" >&2
+# one at a time; the other one may have done it all
+exec 9<dev/setup.sh
+if command -v flock >/dev/null; then flock 9; fi
+if [ -e "$stamp" ] && [ -z "$(find "$@" -newer "$stamp")" ]; then exit; fi
+
+missing=
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="python3 python3-venv"
+[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] ||
+    missing="$missing ca-certificates"
+if [ -n "$missing" ] && command -v apt-get >/dev/null; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "setup: packages are missing: sudo apt-get install $missing"
         exit 1
     fi
+    echo "setup: installing Debian's $missing"
+    apt-get -o DPkg::Lock::Timeout=300 update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
+        --no-install-recommends $missing
 fi
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "setup: needs Python 3.11 or later; name one: make setup PYTHON=python3.12"
+    exit 1
+}
 
 started=$(date +%s)
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
@@ -28,4 +40,5 @@ awk '/^uv==/ {own = 1} own {print} own && !/\\$/ {exit}' requirements.lock > .ve
 .venv/bin/pip install --quiet --no-deps --require-hashes -r .venv/uv.txt
 .venv/bin/uv pip sync --quiet --require-hashes requirements.lock
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation -e server -e operator -e cluster
+touch "$stamp"
 echo "setup: .venv is ready ($(($(date +%s) - started)) s)"

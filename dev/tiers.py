@@ -22,6 +22,7 @@ _PREPARE = (
     "from devcluster import failures; from dev import stack\n"
     "with failures.told('images'): stack.prepare()"
 )
+_PREPARE_SECONDS = 7200
 _END_SECONDS = 60
 
 
@@ -64,7 +65,7 @@ def _all(tiers: list[str], preparing: subprocess.Popen[bytes] | None) -> list[Ou
         if tier == "cluster":
             outcomes.append(_outcome("control plane", _control_plane))
         elif preparing and tier == "e2e":
-            outcomes.append(_outcome("images", lambda: preparing.wait() == 0))
+            outcomes.append(_outcome("images", lambda: preparing.wait(_PREPARE_SECONDS) == 0))
         outcomes.append(_outcome(tier, partial(_tier, tier)))
     return outcomes
 
