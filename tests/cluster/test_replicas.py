@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from devcluster import Cluster
 
 from tests.cluster import services
@@ -76,10 +77,11 @@ def test_what_the_autoscaler_decides_stays_decided(operator: Operator, kube: Kub
     assert kube.there("Deployment", "auto")["spec"]["replicas"] == 4
 
 
-def test_scale_works_where_replicas_are_written(
-    operator: Operator, kube: Kube, cluster: Cluster
+@pytest.mark.parametrize("written", [{"replicas": 1}, {}], ids=["written", "not written"])
+def test_scale_works_where_autoscaling_does_not_own_the_number(
+    operator: Operator, kube: Kube, cluster: Cluster, written: dict[str, int]
 ) -> None:
-    kube.create(services.minimal("sized", replicas=1))
+    kube.create(services.minimal("sized", **written))
     services.wait_ready(kube, "sized")
 
     cluster.kubectl("scale", "llm/sized", "--replicas=3", "-n", kube.namespace)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -262,6 +263,16 @@ def test_kubectl_scale_works_where_replicas_are_written(cluster: Cluster, namesp
     assert count == "3"
 
 
+def test_scale_has_no_number_until_one_is_written(cluster: Cluster, namespace: str) -> None:
+    _apply(cluster, _resource(_with()), "-n", namespace)
+    path = f"/apis/llmservice.io/v1alpha1/namespaces/{namespace}/llmservices/x/scale"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cluster.kubectl("get", "--raw", path)
+    assert 'the spec replicas field ".spec.replicas" does not exist' in refused.value.stderr
+    cluster.kubectl("scale", "llm/x", "--replicas=3", "-n", namespace)
+    assert json.loads(cluster.kubectl("get", "--raw", path))["spec"] == {"replicas": 3}
+
+
 def test_kubectl_scale_is_refused_where_autoscaling_owns_the_number(
     cluster: Cluster, namespace: str
 ) -> None:
@@ -303,6 +314,9 @@ def test_status_is_a_subresource_with_columns(cluster: Cluster, namespace: str) 
     assert "1 of 1 replicas answers" in lines[1]
 
 
-def test_explain_reads_like_documentation(cluster: Cluster) -> None:
-    told = " ".join(cluster.kubectl("explain", "llmservice.spec.gpu.count").split())
-    assert "How many GPUs one replica takes. Default: tensorParallel times" in told
+@pytest.mark.parametrize("field", ["llmservice.spec", "llmservice.spec.gpu"])
+def test_explain_reads_as_checked_in(cluster: Cluster, field: str) -> None:
+    told = [line.rstrip() for line in cluster.kubectl("explain", field).splitlines()]
+    checked_in = Path(__file__).parent / "explain" / f"{field}.txt"
+    stale = f"if it reads well: kubectl explain {field} | sed 's/ *$//' > {checked_in}"
+    assert told == checked_in.read_text().splitlines(), stale

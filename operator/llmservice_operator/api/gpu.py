@@ -51,7 +51,7 @@ class Gpu(Part):
                 path=".count",
             ),
             rule(
-                "!has(self.count) || has(self.tensorParallel) || "
+                "!has(self.count) || has(self.tensorParallel) || self.pipelineParallel < 1 || "
                 "self.count % self.pipelineParallel == 0",
                 "gpu.count is not a multiple of pipelineParallel: write one, or leave gpu.count "
                 "out",

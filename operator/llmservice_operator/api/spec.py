@@ -43,7 +43,9 @@ class LLMServiceSpec(Part):
     """What the replicas' pods ask of their nodes, and what others see on them."""
 
     replicas: Replicas | None = None
-    """How many replicas serve the model. Default: 1, or what autoscaling decides."""
+    """How many replicas serve the model. Default: 1, or what autoscaling decides. `kubectl scale`
+    changes it; what reads the scale subresource, as KEDA does, finds a number only where it is
+    written."""
 
     autoscaling: Autoscaling | None = None
     """A number of replicas that follows the load, instead of a fixed one."""
