@@ -4,7 +4,8 @@ Each child carries the hash of the manifest that we applied last, and the API se
 each object the set of fields that we own (metadata.managedFields). Whoever changes or removes a
 field of ours takes it out of that set. So a child is as we want it exactly if the hash is that of
 what we want now, and the set still holds all of it: no request, no guess at how the server
-rewrites defaults and quantities, and it holds across restarts, with what a LIST brings.
+rewrites defaults and quantities, and it holds across restarts, with what a LIST brings. One thing
+is never in the set, and so never rendered: an empty list of what has names, as of containers.
 """
 
 import hashlib
@@ -53,10 +54,7 @@ def _covers(tree: Manifest, value: Any) -> bool:
     if isinstance(value, dict):
         for name, inner in cast("Manifest", value).items():
             node = tree.get(f"f:{name}")
-            if node is None:
-                if inner not in (None, {}, []):  # what is empty may not be in the set at all
-                    return False
-            elif not _covers(node, inner):
+            if node is None or not _covers(node, inner):
                 return False
         return True
     if isinstance(value, list):

@@ -60,8 +60,11 @@ class Operator:
     def leads(self) -> bool:
         return self.metric('leader_election_master_status{name="llmservice-operator"}') == 1
 
+    def metrics(self) -> str:
+        return self._answer("/metrics") or ""
+
     def metric(self, sample: str) -> float:
-        for line in (self._answer("/metrics") or "").splitlines():
+        for line in self.metrics().splitlines():
             if line.startswith(f"{sample} "):
                 return float(line.split()[-1])
         return 0.0

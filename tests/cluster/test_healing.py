@@ -8,7 +8,6 @@ import time
 from collections import Counter
 
 import pytest
-from devcluster import Cluster
 
 from tests.cluster import services, writes
 from tests.cluster.kube import Kube, Manifest, eventually
@@ -59,7 +58,7 @@ def _healed(kube: Kube, was: Manifest) -> None:
 
 
 def test_every_deleted_or_edited_child_comes_back(
-    healthy: dict[str, Manifest], kube: Kube, cluster: Cluster
+    healthy: dict[str, Manifest], operator: Operator, kube: Kube
 ) -> None:
     was = {kind: {**child, "kind": kind} for kind, child in healthy.items()}
     for kind, child in was.items():
@@ -76,7 +75,24 @@ def test_every_deleted_or_edited_child_comes_back(
     for child in was.values():
         _healed(kube, child)
 
-    writes.until_quiet(cluster)
+    writes.until_quiet(operator)
+
+
+def test_what_opens_the_pods_to_their_node_is_closed_again(
+    healthy: dict[str, Manifest], operator: Operator, kube: Kube
+) -> None:
+    security = {
+        "privileged": True,
+        "allowPrivilegeEscalation": True,
+        "capabilities": {"add": ["SYS_ADMIN"]},
+    }
+    host = {"hostNetwork": True, "hostPID": True, "hostIPC": True}
+    opened = {**host, "containers": [{"name": "server", "securityContext": security}]}
+
+    kube.strategic("Deployment", "heal", {"spec": {"template": {"spec": opened}}})
+
+    _healed(kube, {**healthy["Deployment"], "kind": "Deployment"})
+    writes.until_quiet(operator)
 
 
 def test_a_deleted_pod_is_replaced_and_the_status_says_so(
@@ -95,7 +111,7 @@ def test_a_deleted_pod_is_replaced_and_the_status_says_so(
 
 
 def test_what_others_add_to_our_children_stays(
-    healthy: dict[str, Manifest], kube: Kube, cluster: Cluster
+    healthy: dict[str, Manifest], operator: Operator, kube: Kube
 ) -> None:
     label = {"metadata": {"labels": {"policy.example.com/checked": "yes"}}}
     sidecar = {
@@ -112,7 +128,7 @@ def test_what_others_add_to_our_children_stays(
     kube.strategic(
         "Deployment", "heal", {"spec": {"template": {"spec": {"containers": [sidecar]}}}}
     )
-    before = writes.until_quiet(cluster)
+    before = writes.until_quiet(operator)
 
     kube.merge("LLMService", "heal", {"spec": {"disruption": {"maxUnavailable": 2}}})
     eventually(
@@ -125,19 +141,19 @@ def test_what_others_add_to_our_children_stays(
         "server",
         "proxy",
     }
-    written = writes.until_quiet(cluster) - before
-    assert written["APPLY poddisruptionbudgets"] == 1
-    assert written["APPLY deployments"] == written["APPLY services"] == 0
+    written = writes.until_quiet(operator) - before
+    assert written["PATCH PodDisruptionBudget"] == 1
+    assert written["PATCH Deployment"] == written["PATCH Service"] == 0
 
 
 def test_nothing_is_written_when_nothing_changes_nor_after_a_restart(
-    operator: Operator, kube: Kube, cluster: Cluster
+    operator: Operator, kube: Kube
 ) -> None:
-    kube.create(services.minimal("quiet"))  # no autoscaler: its controller writes Events
+    kube.create(services.autoscaled("quiet"))
     services.wait_ready(kube, "quiet")
-    before = writes.until_quiet(cluster)
+    before = writes.until_quiet(operator)
     time.sleep(6)  # longer than the Lease's period
-    assert writes.count(cluster) - before == Counter()
+    assert writes.count(operator) - before == Counter()
 
     operator.stop()
     operator.start()
@@ -145,7 +161,7 @@ def test_nothing_is_written_when_nothing_changes_nor_after_a_restart(
     reconciled = 'controller_runtime_reconcile_total{controller="llmservice",result="success"}'
     operator.wait(lambda: operator.metric(reconciled) >= 1, "done with its first reconciles")
     time.sleep(2)
-    assert writes.count(cluster) - before == Counter()
+    assert writes.count(operator) == Counter()  # of the new process
 
 
 def test_drift_while_the_operator_was_down_is_healed_when_it_is_back(

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from devcluster import Cluster
 
 from tests.cluster import services, writes
 from tests.cluster.kube import Kube, Manifest, condition, eventually
@@ -72,7 +71,7 @@ def test_pods_never_run_as_somebody_elses_account(operator: Operator, kube: Kube
 
 
 def test_a_configuration_that_is_refused_leaves_the_deployment_alone(
-    operator: Operator, kube: Kube, cluster: Cluster
+    operator: Operator, kube: Kube
 ) -> None:
     kube.create(services.minimal("large"))
     services.wait_ready(kube, "large")
@@ -84,9 +83,9 @@ def test_a_configuration_that_is_refused_leaves_the_deployment_alone(
 
     found = services.wait_condition(kube, "large", "Degraded", "True", "ApplyRefused")
     assert "Too long" in found["message"]
-    sent = writes.until_quiet(cluster)["APPLY configmaps"]
+    sent = writes.until_quiet(operator)["PATCH ConfigMap"]
     time.sleep(4)  # several back-offs
-    assert writes.count(cluster)["APPLY configmaps"] == sent, "it is sent again and again"
+    assert writes.count(operator)["PATCH ConfigMap"] == sent, "it is sent again and again"
     assert kube.there("Deployment", "large")["metadata"]["generation"] == before
     assert config in kube.children("large")
 

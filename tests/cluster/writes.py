@@ -1,33 +1,35 @@
-"""The operator's writes by the API server's own count: one that changed nothing counts too.
+"""The operator's writes by its own count of requests: all that it sends but reads and its Lease.
 
-Only the operator applies children (server-side) and writes the status of LLMServices; what the
-garbage collector and other controllers do for earlier tests is left out.
+One that changes nothing counts too, and so do Events, deletions and what was refused.
 """
 
+import re
 import time
 from collections import Counter
 
-from devcluster import Cluster
+from tests.cluster.operator_process import Operator
 
-from tests.e2e import writes
-
-
-def count(cluster: Cluster) -> Counter[str]:
-    """Since the API server started, by "VERB resource/subresource"."""
-    found = writes.count(cluster)
-    ours = {"APPLY", "PATCH llmservices/status"}
-    return Counter(
-        {name: n for name, n in found.items() if name in ours or name.split()[0] in ours}
-    )
+_SAMPLE = re.compile(r"^rest_client_requests_total\{(.*)\} (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
-def until_quiet(cluster: Cluster, seconds: float = 2, patience: float = 40) -> Counter[str]:
+def count(operator: Operator) -> Counter[str]:
+    """Since the process started, by "METHOD Kind"."""
+    writes: Counter[str] = Counter()
+    for labels, value in _SAMPLE.findall(operator.metrics()):
+        of = dict(_LABEL.findall(labels))
+        if of["method"] != "GET" and of["kind"] != "Lease":
+            writes[f"{of['method']} {of['kind']}"] += int(float(value))
+    return writes
+
+
+def until_quiet(operator: Operator, seconds: float = 2, patience: float = 40) -> Counter[str]:
     """The count, once nothing was written for so long; AssertionError where it goes on."""
     deadline = time.monotonic() + patience
-    before = count(cluster)
+    before = count(operator)
     while True:
         time.sleep(seconds)
-        after = count(cluster)
+        after = count(operator)
         if after == before:
             return after
         assert time.monotonic() < deadline, f"written again and again: {after - before}"

@@ -1,6 +1,7 @@
 """The server's container: what it runs, what it sees, and how its health is asked for."""
 
 from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.model import TOKEN_KEY
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.placement.demand import Demand
 from llmservice_operator.render.configuration import KEY
@@ -44,9 +45,10 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
             "failureThreshold": 6,
         },
         "securityContext": {
+            "privileged": False,
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"add": [], "drop": ["ALL"]},
         },
         # What the server wrote last becomes part of the pod's status, and so of ours.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -77,6 +79,6 @@ def _own(service: LLMService) -> list[Manifest]:
     if model.scheme != "hf":
         own.append({"name": "HF_HUB_OFFLINE", "value": "1"})
     if model.credentials_secret:
-        reference = {"name": model.credentials_secret, "key": "HF_TOKEN"}
-        own.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
+        reference = {"name": model.credentials_secret, "key": TOKEN_KEY}
+        own.append({"name": TOKEN_KEY, "valueFrom": {"secretKeyRef": reference}})
     return own

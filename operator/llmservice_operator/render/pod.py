@@ -17,6 +17,7 @@ def pod_template(service: LLMService, defaults: RenderDefaults, config_map: str)
     """The Deployment's template."""
     pod, asked = service.spec.pod, demand(service)
     optional: Manifest = {
+        "topologySpreadConstraints": _spread(service),
         "nodeSelector": dict(asked.node_selector),
         "tolerations": list(asked.tolerations),
         "priorityClassName": pod.priority_class_name,
@@ -35,6 +36,10 @@ def pod_template(service: LLMService, defaults: RenderDefaults, config_map: str)
             "serviceAccountName": service.metadata.name,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
+            # Said, so that they are ours: what somebody opens to the node is closed again.
+            "hostNetwork": False,
+            "hostPID": False,
+            "hostIPC": False,
             # Serve on while proxies learn of the end, finish what is in flight, shut down.
             "terminationGracePeriodSeconds": (
                 GRACE_SECONDS + service.spec.rollout.drain_seconds + _SHUTDOWN_SECONDS
@@ -52,7 +57,6 @@ def pod_template(service: LLMService, defaults: RenderDefaults, config_map: str)
                 **({"nodeAffinity": asked.node_affinity} if asked.node_affinity else {}),
                 "podAntiAffinity": _apart(service),
             },
-            "topologySpreadConstraints": _spread(service),
             **{key: value for key, value in optional.items() if value},
             "containers": [container(service, defaults, asked)],
             "volumes": volumes(service, config_map),

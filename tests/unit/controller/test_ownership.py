@@ -19,7 +19,7 @@ _MANIFEST: Manifest = {
                         "name": "server",
                         "args": ["one", "two"],
                         "ports": [{"containerPort": 8000, "name": "http"}],
-                        "env": [],
+                        "securityContext": {"capabilities": {"add": [], "drop": ["ALL"]}},
                     }
                 ],
                 "volumes": [{"name": "tmp", "emptyDir": {}}],
@@ -39,6 +39,7 @@ _OWNED: Manifest = {
                         ".": {},
                         "f:name": {},
                         "f:args": {},
+                        "f:securityContext": {"f:capabilities": {"f:add": {}, "f:drop": {}}},
                         "f:ports": {
                             'k:{"containerPort":8000,"protocol":"TCP"}': {
                                 ".": {},
@@ -83,6 +84,7 @@ _CONTAINER = (*_POD, "f:containers", 'k:{"name":"server"}')
         ("f:metadata",),
         ("f:spec", "f:selector"),
         (*_CONTAINER, "f:args"),
+        (*_CONTAINER, "f:securityContext", "f:capabilities", "f:add"),
         (*_CONTAINER, "f:ports", 'k:{"containerPort":8000,"protocol":"TCP"}', "f:name"),
         (*_CONTAINER, "f:ports", 'k:{"containerPort":8000,"protocol":"TCP"}'),
         _CONTAINER,

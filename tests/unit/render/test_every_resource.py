@@ -40,16 +40,17 @@ def test_pods_are_restricted_and_have_no_token(obj: Manifest) -> None:
     assert (security["runAsNonRoot"], security["runAsUser"]) == (True, 1000)
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert not any(pod[name] for name in ("hostNetwork", "hostPID", "hostIPC"))
     assert all(
         {"configMap", "emptyDir", "persistentVolumeClaim"} & volume.keys()
         for volume in pod["volumes"]
     )
     for container in pod["containers"]:
         assert container["securityContext"] == {
+            "privileged": False,
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"add": [], "drop": ["ALL"]},
         }
         names = [variable["name"] for variable in container["env"]]
         assert len(names) == len(set(names))
