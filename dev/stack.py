@@ -125,11 +125,6 @@ def real_node(cluster: Cluster) -> str:
     return nodes[0]["metadata"]["labels"]["kubernetes.io/hostname"]
 
 
-def apply(cluster: Cluster, *manifests: dict[str, Any]) -> None:
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
-    cluster.kubectl("apply", "--server-side", "-f", "-", input=text)
-
-
 def condition(resource: dict[str, Any], kind: str) -> dict[str, Any]:
     """The condition of this type for the resource's present generation; {} where there is none."""
     for found in resource.get("status", {}).get("conditions", []):
@@ -155,7 +150,7 @@ def _abandon(works: Collection[Future[Any]]) -> None:
 
 def _namespace(cluster: Cluster, name: str) -> None:
     metadata = {"name": name, "labels": _RESTRICTED}
-    apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
 
 def _volume(cluster: Cluster, namespace: str, folder: Path) -> None:
@@ -171,8 +166,7 @@ def _volume(cluster: Cluster, namespace: str, folder: Path) -> None:
         "values": [real_node(cluster)],
     }
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_node]}]}}
-    apply(
-        cluster,
+    cluster.apply(
         {
             "apiVersion": "v1",
             "kind": "PersistentVolume",

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePath
+from typing import Any
 
 from devcluster import containerd, embedded, kind, kubectl, kwok, layout, provider, state, tools
 from devcluster.layout import Layout
@@ -107,6 +108,10 @@ class Cluster:
         tool = tools.ensure("kubectl")["kubectl"]
         return kubectl.run(tool, self.kubeconfig, args, input, timeout)
 
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        """Server-side apply; safe to repeat. CalledProcessError on failure."""
+        kubectl.apply(tools.ensure("kubectl")["kubectl"], self.kubeconfig, manifests)
+
     def helm(self, *args: str, timeout: float = 300) -> str:
         """What helm prints; it is built on first use. CalledProcessError on failure."""
         tool = tools.ensure("helm")["helm"]
@@ -130,9 +135,7 @@ class Cluster:
             kind.start_fake_nodes(self.layout, found)
         resources = {"nvidia.com/gpu": "8"} if allocatable is None else allocatable
         taint = found.shape == "node" if tainted is None else tainted
-        tool = tools.ensure("kubectl")["kubectl"]
-        node = kwok.fake_node(name, labels or {}, resources, tainted=taint)
-        kubectl.apply(tool, self.kubeconfig, [node])
+        self.apply(kwok.fake_node(name, labels or {}, resources, tainted=taint))
         self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
 
     def require(self) -> State:
