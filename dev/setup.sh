@@ -16,8 +16,7 @@ if [ -e "$stamp" ] && [ -z "$(find "$@" -newer "$stamp")" ]; then exit; fi
 
 missing=
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="python3 python3-venv"
-[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] ||
-    missing="$missing ca-certificates"
+[ -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" ] || missing="$missing ca-certificates"
 if [ -n "$missing" ] && command -v apt-get >/dev/null; then
     if [ "$(id -u)" != 0 ]; then
         echo "setup: packages are missing: sudo apt-get install $missing"
