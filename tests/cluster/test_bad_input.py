@@ -3,9 +3,13 @@
 Fake nodes run nothing: what a kubelet would report of a pod is written into the pod's status.
 """
 
+import json
+import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from devcluster import Cluster
 
 from tests.cluster import services
 from tests.cluster.kube import Kube, Manifest, condition, eventually
@@ -227,6 +231,57 @@ def test_a_quota_speaks_for_itself(operator: Operator, kube: Kube) -> None:
 
     found = services.wait_condition(kube, "poor", "Degraded", "True", "ApplyRefused")
     assert "exceeded quota: none" in found["message"]
+
+
+@pytest.fixture
+def hook_down(cluster: Cluster, namespace: str) -> Iterator[Callable[[], object]]:
+    """An admission webhook that nobody answers for, asked about every Service; ends when called."""
+    name, every = f"down-{namespace}", {"operations": ["*"]}
+    hook = {
+        "name": "down.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], **every}],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    kind = "ValidatingWebhookConfiguration"
+    made = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "webhooks": [hook]}
+    cluster.kubectl("create", "-f", "-", input=json.dumps({**made, "metadata": {"name": name}}))
+
+    def asked() -> bool:
+        probe = ("create", "service", "clusterip", "probe", "--tcp=1", "-n", namespace)
+        try:
+            cluster.kubectl(*probe, "--dry-run=server")
+        except subprocess.CalledProcessError:
+            return True
+        return False
+
+    def end() -> object:
+        return cluster.kubectl("delete", kind, name, "--ignore-not-found")
+
+    eventually("the webhook is asked", asked)
+    yield end
+    end()
+
+
+def test_a_webhook_that_is_down_is_told_and_holds_up_only_what_it_is_asked_about(
+    operator: Operator, kube: Kube, hook_down: Callable[[], object]
+) -> None:
+    kube.create(services.minimal("held"))
+
+    found = services.wait_condition(kube, "held", "Degraded", "True", "ApiFailed")
+    assert "Service held cannot be written: Internal error" in found["message"]
+    assert 'failed calling webhook "down.example.com"' in found["message"]
+    assert sorted(child.split()[0] for child in kube.children("held")) == [
+        "ConfigMap",
+        "Deployment",
+        "PodDisruptionBudget",
+        "ServiceAccount",
+    ]
+
+    hook_down()
+    services.wait_ready(kube, "held")
 
 
 def test_events_tell_of_changes_once(operator: Operator, kube: Kube) -> None:
