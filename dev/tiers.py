@@ -24,6 +24,13 @@ _PREPARE = (
 )
 _PREPARE_SECONDS = 7200
 _END_SECONDS = 60
+# Tests wait more than they compute, so that more of them run at once than there are cores. What
+# shares a cluster stays together: the tests of a file, in e2e those of a group (see its conftest).
+_SIDE_BY_SIDE = {
+    "unit": ("--numprocesses=4",),
+    "cluster": ("--numprocesses=3", "--dist=loadfile"),
+    "e2e": ("--numprocesses=2", "--dist=loadgroup", "--verbose"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Outcome:
 def _tier(name: str) -> bool:
     if name == "lint":
         return lint.run()
-    command = [sys.executable, "-m", "pytest", f"tests/{name}"]
+    command = [sys.executable, "-m", "pytest", f"tests/{name}", *_SIDE_BY_SIDE[name]]
     return subprocess.run(command, check=False).returncode == 0
 
 

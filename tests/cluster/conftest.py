@@ -1,8 +1,9 @@
 """A real API server with fake nodes for the tests of this folder, and a namespace for each of them.
 
-The cluster is called "test" and made anew, unless KEEP=1, which leaves it for the next run; one
-that TEST_CLUSTER names is used as it is and stays. The operator runs as a process beside it, as the
-chart's service account: what the chart does not grant fails.
+The cluster is called "test", or "test-gw0" and so on where several processes share the tests. It is
+made anew, unless KEEP=1, which leaves it for the next run; one that TEST_CLUSTER names is used as
+it is and stays. The operator runs as a process beside it, as the chart's service account: what the
+chart does not grant fails.
 """
 
 import json
@@ -27,7 +28,8 @@ _SYSTEM = "llmservice-system"
 def cluster() -> Iterator[Cluster]:
     """A cluster with the CRD."""
     named = os.environ.get("TEST_CLUSTER")
-    found = Cluster(named or "test")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    found = Cluster(named or "-".join(filter(None, ("test", worker))))
     stays = named is not None or os.environ.get("KEEP") == "1"
     if not stays:
         found.down()  # what a run that was killed left

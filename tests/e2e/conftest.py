@@ -32,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
+            group = "service" if item.path.parent == _HERE else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
 
     def place(item: pytest.Item) -> int:
         ours = item.path.parent == _HERE and item.path.stem in names

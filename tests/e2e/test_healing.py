@@ -43,12 +43,17 @@ def _answers(service: Service) -> bool:
         return False
 
 
-def test_a_deleted_pod_is_replaced(service: Service) -> None:
+def test_a_deleted_pod_is_replaced_and_missed_meanwhile(service: Service) -> None:
+    """That it is missed is the control of test_rollout.py: without a surge there are failures."""
     (old,) = service.items("pods")
-    service.kubectl("delete", "pod", old["metadata"]["name"])
 
+    with service.load() as clients:
+        service.kubectl("delete", "pod", old["metadata"]["name"])  # returns once it is gone
+        time.sleep(3)
+        report = clients.stop()
+
+    assert report["failures"]
     service.wait_settled(START_SECONDS)
-
     (new,) = service.items("pods")
     assert new["metadata"]["uid"] != old["metadata"]["uid"]
 
