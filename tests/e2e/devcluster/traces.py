@@ -38,12 +38,13 @@ class Host:
 
     @classmethod
     def now(cls, place: Layout) -> "Host":
-        """All of it but the cluster's own interface, see `outside_folder`."""
+        """All but the cables of clusters: for this one's see `outside_folder`, others' come and go."""
+        cable = network.interface(place.id).removesuffix(place.id)
         return cls(
             rules=_said("nft", "list", "ruleset"),
             settings="\n".join(map(_setting, _SETTINGS)),
             mounts=Path("/proc/self/mounts").read_text(),
-            links=[link for link in _links() if link != network.interface(place.id)],
+            links=[link for link in _links() if not link.startswith(cable)],
             net_namespaces=_said("ip", "netns", "list"),
         )
 
