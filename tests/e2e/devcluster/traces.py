@@ -38,7 +38,7 @@ class Host:
 
     @classmethod
     def now(cls, place: Layout) -> "Host":
-        """All but the cables of clusters: for this one's see `outside_folder`, others' come and go."""
+        """All but the cables of clusters: this one's see `outside_folder`, others' may come."""
         cable = network.interface(place.id).removesuffix(place.id)
         return cls(
             rules=_said("nft", "list", "ruleset"),

@@ -61,6 +61,8 @@ def test_the_two_halves_of_a_vpns_default_route_take_no_range(
 def test_a_port_that_is_listened_on_is_not_free() -> None:
     with socket.socket() as other:
         addresses = next(a for a in map(Addresses, range(MAX_CLUSTERS)) if state.free_here(a))
+        # a connection that ended a moment ago may linger there
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", addresses.api_port))
         other.listen()
         assert not state.free_here(addresses)
