@@ -1,4 +1,5 @@
-"""The command line: run the operator, render a resource's children offline, print the CRD.
+"""The command line: run the operator, render a resource's children offline, show what applying it
+would change in the cluster, print the CRD.
 
 Each command imports what it needs when it is called, so that `render` and `crd` load no client.
 """
@@ -23,6 +24,26 @@ def main(argv: list[str] | None = None) -> int:
     render.add_argument("file", type=Path, metavar="FILE", help="YAML with LLMServices; - is stdin")
     render.add_argument("--server-image", default=_SERVER_IMAGE, help="default: %(default)s")
 
+    diff = commands.add_parser(
+        "diff",
+        help="show what applying a file would change in the cluster, without changing it",
+        description="Shows what applying FILE would change in the children of its LLMServices, by "
+        "dry runs. Exit status: 0 no difference, 1 some, 2 an error.",
+    )
+    diff.add_argument("file", type=Path, metavar="FILE", help="YAML with LLMServices; - is stdin")
+    diff.add_argument(
+        "--server-image",
+        default="",
+        metavar="IMAGE",
+        help=f"default: what the live pods run, or {_SERVER_IMAGE} where there are none",
+    )
+    diff.add_argument(
+        "--field-manager",
+        default="",
+        metavar="NAME",
+        help="who applies the file server-side; default: who did so last",
+    )
+
     run = commands.add_parser("run", help="run the operator until SIGTERM")
     settings.add_flags(run)
 
@@ -38,6 +59,13 @@ def main(argv: list[str] | None = None) -> int:
             from llmservice_operator.offline import print_crd  # noqa: PLC0415
 
             return print_crd(sys.stdout)
+        case "diff":
+            import asyncio  # noqa: PLC0415
+
+            from llmservice_operator.diff.command import Asked, print_differences  # noqa: PLC0415
+
+            asked = Asked(options.file, _SERVER_IMAGE, options.server_image, options.field_manager)
+            return asyncio.run(print_differences(asked, sys.stdout))
         case _:
             from llmservice_operator.offline import print_children  # noqa: PLC0415
 

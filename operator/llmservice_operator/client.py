@@ -70,10 +70,15 @@ class Selection:
 
 
 class Client:
-    def __init__(self, connection: Connection, may_write: Callable[[], None]) -> None:
-        """may_write raises where a write must not be sent now (see leader.py)."""
+    def __init__(
+        self, connection: Connection, may_write: Callable[[], None], *, dry_run: bool = False
+    ) -> None:
+        """may_write raises where a write must not be sent now (see leader.py). With dry_run no
+        request writes anything.
+        """
         self.connection = connection
         self._may_write = may_write
+        self._dry_run = {"dryRun": "All"} if dry_run else {}
         # No limit on connections: what is in flight is bounded by the workers and the watches.
         self.connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls)
         self._session = aiohttp.ClientSession(
@@ -138,11 +143,15 @@ class Client:
         path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
         return await self._json(_Request("PUT", kind, path, dict(_MANAGER), obj))
 
-    async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
+    async def apply(self, kind: Kind, obj: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """Server-side apply by force: fields that we render and others hold are taken back."""
         path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
-        query = {**_MANAGER, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"}
         return await self._json(_Request("PATCH", kind, path, query, obj, _APPLY))
+
+    async def merge(self, kind: Kind, namespace: str, name: str, patch: Manifest) -> Manifest:
+        path = kind.path(namespace, name)
+        return await self._json(_Request("PATCH", kind, path, dict(_MANAGER), patch, _MERGE))
 
     async def merge_status(
         self, kind: Kind, namespace: str, name: str, patch: Manifest
@@ -162,13 +171,16 @@ class Client:
     @asynccontextmanager
     async def _send(self, request: _Request) -> AsyncGenerator[aiohttp.ClientResponse]:
         body, method, kind = request.body, request.method, request.kind.name
-        if method != "GET" and request.kind is not LEASE:
-            self._may_write()
+        query = request.query
+        if method != "GET":
+            query = query | self._dry_run
+            if request.kind is not LEASE:
+                self._may_write()
         try:
             async with self._session.request(
                 method,
                 self.connection.server + request.path,
-                params=request.query,
+                params=query,
                 data=_encoded(body) if body else None,
                 headers={**self.connection.headers(), "Content-Type": request.content},
                 timeout=request.timeout,

@@ -26,12 +26,13 @@ class ConnectError(Exception):
 
 @dataclass
 class Connection:
-    """server: https://host:port without a path."""
+    """server: https://host:port without a path. namespace: where nothing else is said."""
 
     server: str
     tls: ssl.SSLContext
     token_file: Path | None = None
     token: str = ""
+    namespace: str = "default"
     _read_at: float = -_TOKEN_SECONDS
 
     def headers(self) -> dict[str, str]:
@@ -83,6 +84,7 @@ def from_kubeconfig(path: Path) -> Connection:
         tls,
         token_file=Path(token_file) if token_file else None,
         token=user.get("token", ""),
+        namespace=context.get("namespace") or "default",
     )
 
 

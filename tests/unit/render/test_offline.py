@@ -60,3 +60,15 @@ def test_crd_prints_what_is_checked_in(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["crd"]) == 0
     checked_in = Path(__file__).parents[3] / "crds" / "llmservice.io_llmservices.yaml"
     assert capsys.readouterr().out == checked_in.read_text()
+
+
+def test_diff_of_a_broken_file_or_without_a_cluster_is_one_line_and_exit_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    for file, sentence in (("/nowhere.yaml", "/nowhere.yaml"), (_EXAMPLES[0], "set KUBECONFIG")):
+        assert main(["diff", str(file)]) == 2
+        printed = capsys.readouterr()
+        assert not printed.out
+        assert sentence in printed.err
+        assert printed.err.count("\n") == 1
