@@ -1,7 +1,7 @@
 """The commands that need no cluster: a resource's children and the CRD, as YAML.
 
 What the API server would set is left out of the children: the owner's uid. Refused is what the
-types refuse, unknown fields too; rules between fields are held by the API server alone
+types refuse, unknown fields too; most rules between fields are held by the API server alone
 (kubectl apply --dry-run=server).
 """
 
