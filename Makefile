@@ -36,7 +36,7 @@ test-e2e: setup ## A real node, real images, a real model: root on Linux, or CLU
 lint: setup ## Style, types, import rules, generated files, the chart
 	@$(BIN)/python -m dev.lint
 
-generate: setup ## Rewrite what is generated: the CRD, the golden manifests, the lock files
+generate: setup ## Rewrite what is generated: the CRD, its reference, the golden manifests, the lock files
 	@$(BIN)/python -m dev.generate
 
 images: setup ## Build the operator's and the server's image

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from dev.reference import reference
+
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
 _CRD = "llmservice.io_llmservices.yaml"
 # requirements.lock is the development environment; the others are what the images hold, the Go that
@@ -81,6 +83,7 @@ def _dependencies(text: str) -> str:
 _generated: dict[str, Callable[[], str]] = {
     f"crds/{_CRD}": _crd,
     f"charts/llmservice-operator/files/{_CRD}": _crd,
+    "docs/reference.md": reference,
     "tests/unit/render/golden/minimal.yaml": partial(_children, "examples/minimal.yaml"),
     "tests/unit/render/golden/everything.yaml": partial(
         _children, "tests/unit/render/everything.yaml"

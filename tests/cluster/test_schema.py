@@ -119,6 +119,13 @@ def _with(**fields: Any) -> Manifest:
             "GPUs are asked for in gpu: write gpu.count",
         ),
         (
+            _with(
+                gpu={"resource": "nvidia.com/mig-1g.10gb"},
+                pod={"resources": {"requests": {"nvidia.com/mig-1g.10gb": 1}}},
+            ),
+            "remove it from pod.resources",
+        ),
+        (
             _with(pod={"labels": {"app.kubernetes.io/name": "mine"}}),
             "the operator's own: choose other keys",
         ),

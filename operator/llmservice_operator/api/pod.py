@@ -125,9 +125,14 @@ class Pod(Part):
     node_selector: Labels | None = None
     """Labels that a node must have."""
 
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
+    # No field tells two of them apart, and the API server merges no sets of objects.
+    tolerations: Annotated[
+        tuple[Toleration, ...],
+        Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
     """Taints that the pods put up with, besides the one for gpu.resource."""
 
+    # No default of the schema: it would stay beside the entries that somebody applies.
     topology_spread: (
         Annotated[
             tuple[TopologySpread, ...],

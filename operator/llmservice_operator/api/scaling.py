@@ -29,7 +29,15 @@ class ScalingRules(Part):
     """How far back recommendations are looked at, so that a short swing changes nothing."""
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
     """Which policy counts when there are several."""
-    policies: Annotated[tuple[ScalingPolicy, ...], Field(min_length=1, max_length=8)] | None = None
+    policies: (
+        Annotated[
+            tuple[ScalingPolicy, ...],
+            Field(
+                min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+            ),
+        ]
+        | None
+    ) = None
     """Bounds on the pace."""
 
 
@@ -62,6 +70,7 @@ class Autoscaling(Part):
     max: Replicas = 10
     """The most replicas."""
 
+    # No default of the schema: it would hold beside every other target that is written.
     cpu: Percent | None = None
     """Mean CPU use of the replicas to aim at, in percent of their CPU request. Default: 70."""
 

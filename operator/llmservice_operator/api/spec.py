@@ -27,6 +27,14 @@ class LLMServiceSpec(Part):
                 "where it is given",
                 path=".replicas",
             ),
+            rule(
+                "!has(self.gpu) || !has(self.pod) || !has(self.pod.resources) || "
+                "[has(self.pod.resources.requests) ? self.pod.resources.requests : {}, "
+                "has(self.pod.resources.limits) ? self.pod.resources.limits : {}]"
+                ".all(m, !(self.gpu.resource in m))",
+                "gpu.resource is asked for in gpu.count: remove it from pod.resources",
+                path=".pod.resources",
+            ),
         )
     )
 

@@ -48,3 +48,12 @@ def test_replicas_and_autoscaling_exclude_each_other_so_neither_has_a_default() 
     spec = _schema()["properties"]["spec"]["properties"]
     assert "default" not in spec["replicas"]
     assert "default" not in spec["autoscaling"]
+
+
+def test_every_list_says_whether_writers_can_share_it() -> None:
+    untold = [
+        name
+        for name, schema in _fields(_schema()["properties"]["spec"])
+        if schema.get("type") == "array" and "x-kubernetes-list-type" not in schema
+    ]
+    assert not untold

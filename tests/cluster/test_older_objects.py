@@ -1,0 +1,50 @@
+"""Objects of every schema that there was go on working: accepted strictly, kept whole, rendered.
+
+A schema that adds fields adds a file to older/; none of them ever changes.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from devcluster import Cluster
+from llmservice_operator.api import LLMService
+from llmservice_operator.render import RenderDefaults, render
+
+Manifest = dict[str, Any]
+_OLDER = {
+    f"{file.stem} {obj['metadata']['name']}": obj
+    for file in sorted((Path(__file__).parent / "older").glob("*.yaml"))
+    for obj in yaml.safe_load_all(file.read_text())
+}
+
+
+def _lost(written: object, kept: object, path: str = "spec") -> Iterator[str]:
+    """The fields that were written and are not there as they were."""
+    if isinstance(written, dict) and isinstance(kept, dict):
+        for name, value in written.items():
+            yield from _lost(value, kept.get(name), f"{path}.{name}")
+    elif isinstance(written, list) and isinstance(kept, list) and len(written) == len(kept):
+        for number, value in enumerate(written):
+            yield from _lost(value, kept[number], f"{path}[{number}]")
+    elif written != kept:
+        yield path
+
+
+@pytest.mark.parametrize("obj", _OLDER.values(), ids=_OLDER)
+def test_an_older_object_is_accepted_kept_whole_and_rendered(
+    cluster: Cluster, namespace: str, obj: Manifest
+) -> None:
+    strictly = ("apply", "-n", namespace, "--validate=strict", "-o", "json", "-f", "-")
+    kept = json.loads(cluster.kubectl(*strictly, input=json.dumps(obj)))
+    assert not list(_lost(obj["spec"], kept["spec"]))
+
+    read = {"metadata": {"name": kept["metadata"]["name"]}, "spec": kept["spec"]}
+    LLMService.parse(read, unknown="forbid")
+    children = render(LLMService.parse(kept), RenderDefaults(server_image="llmservice/server:test"))
+    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": children})
+    dry_run = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+    assert len(cluster.kubectl(*dry_run, input=bundle).splitlines()) == len(children)
