@@ -59,14 +59,16 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The objects of a kind, in one namespace or (where it is "") in all."""
+    """The objects of a kind, in one namespace or (where it is "") in all, by labels and fields."""
 
     kind: Kind
     namespace: str = ""
     labels: str = ""
+    fields: str = ""
 
     def query(self) -> dict[str, str]:
-        return {"labelSelector": self.labels} if self.labels else {}
+        chosen = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {name: selector for name, selector in chosen.items() if selector}
 
 
 class Client:

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from llmservice_operator import logs, metrics, placement, rollout, status
+from llmservice_operator import logs, metrics, rollout, status
 from llmservice_operator.api import InvalidSpec, LLMService
 from llmservice_operator.api.conditions import Reason
 from llmservice_operator.api.manifest import Manifest
@@ -20,6 +20,7 @@ from llmservice_operator.client import ApiError
 from llmservice_operator.leader import Leader, NotLeadingError
 from llmservice_operator.observed import Observed, Problem
 from llmservice_operator.ownership import stamped
+from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
 from llmservice_operator.records import Key, Resource
@@ -39,6 +40,7 @@ class Controller:
     leader: Leader
     prerequisites: Prerequisites
     writer: Writer
+    places: Places
     reporter: Reporter
     defaults: RenderDefaults
     _busy: int = 0
@@ -103,10 +105,9 @@ class Controller:
         self, resource: Resource, service: LLMService | None, problems: list[Problem]
     ) -> Manifest:
         observed = self._observe(resource)
-        nodes, fitting = self.store.nodes(), None
-        if service and nodes and any(pod.unschedulable is not None for pod in observed.pods):
-            found = placement.report(service, nodes)
-            fitting = {"fittingNodes": found.fits, "message": found.message}
+        fitting = None
+        if service and any(pod.unschedulable is not None for pod in observed.pods):
+            fitting = self.places.status(resource.key, service)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return status.compute(status.Situation(service, observed, problems, fitting, now))
 

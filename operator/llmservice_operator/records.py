@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from llmservice_operator import placement
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.pod import INSTANCE
 from llmservice_operator.api.resource import KIND
+from llmservice_operator.placement import Place
 
 FIELD_MANAGER = "llmservice-operator"
 APPLIED_HASH = "llmservice.io/applied-hash"
@@ -87,7 +89,9 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod with our label. waiting is (reason, message) of the first container that waits."""
+    """A pod with our label. waiting is (reason, message) of the first container that waits; place
+    is where it runs or starts, and what it takes there.
+    """
 
     ref: Ref
     version: int
@@ -100,6 +104,7 @@ class Pod:
     last_exit: Exit | None
     image: str
     config_maps: frozenset[str]
+    place: Place | None
 
 
 def resource(obj: Manifest) -> Resource:
@@ -164,6 +169,7 @@ def pod(obj: Manifest) -> Pod:
         config_maps=frozenset(
             v["configMap"]["name"] for v in spec.get("volumes", ()) if "configMap" in v
         ),
+        place=placement.place(obj),
     )
 
 

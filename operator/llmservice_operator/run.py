@@ -19,6 +19,7 @@ from llmservice_operator.connection import connect
 from llmservice_operator.controller import Controller
 from llmservice_operator.events import Recorder
 from llmservice_operator.leader import Leader, monotonic
+from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
 from llmservice_operator.records import Key
@@ -51,6 +52,7 @@ async def run(settings: Settings) -> int:
     leader = Leader(settings.lease_namespace, settings.lease_name, settings.identity, monotonic)
     client = Client(connect(), leader.check)
     store, queue = Store(), Queue[Key]()
+    places = Places(store, queue.add, sees_nodes=not settings.namespaces)
     watch = Watch(client, settings.namespaces, store, queue.add, on_signals)
     controller = Controller(
         store,
@@ -58,6 +60,7 @@ async def run(settings: Settings) -> int:
         leader,
         Prerequisites(client),
         Writer(client, store),
+        places,
         Reporter(client, store, Recorder(client, settings.identity)),
         RenderDefaults(server_image=settings.server_image),
     )
@@ -80,6 +83,7 @@ async def run(settings: Settings) -> int:
         name: asyncio.create_task(job, name=name)
         for name, job in (
             ("watch", watch.run()),
+            ("places", places.run()),
             ("lease", leader.run(client)),
             ("lead", lead()),
             *((f"worker {number}", work()) for number in range(settings.workers)),

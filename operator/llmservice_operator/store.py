@@ -7,14 +7,18 @@ changed gives no keys. Never: any I/O, any object whole, any Secret.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from llmservice_operator.kinds import LLM_SERVICE, POD
-from llmservice_operator.placement import NodeFacts
+from llmservice_operator.placement import NodeFacts, Place, Scheduled, Taken
 from llmservice_operator.records import Child, Key, Pod, Ref, Resource
 
 Record = Resource | Child | Pod
 NONE: frozenset[Key] = frozenset()
+
+
+def _nobody() -> None:
+    """Nobody waits for a node yet."""
 
 
 class Store:
@@ -27,6 +31,11 @@ class Store:
         self._pods: dict[Ref, Pod] = {}
         self._pods_of: defaultdict[Key, set[Ref]] = defaultdict(set)
         self._nodes: dict[str, NodeFacts] = {}
+        self._foreign: dict[str, Place] = {}
+        self.taken = Taken()
+        self.on_moved: Callable[[], None] = _nobody
+        """Called when a node changed, or what is taken of one."""
+        self.knows_nodes = self.knows_foreign = False
 
     # What the controller reads.
 
@@ -83,6 +92,7 @@ class Store:
             return NONE
         if old is not None:
             self._forget_pod(old)
+        self._move(old and old.place, new.place)
         self._pods[new.ref] = new
         self._pods_of[Key(new.ref.namespace, new.instance)].add(new.ref)
         return concerned(new) | (concerned(old) if old else NONE)
@@ -99,6 +109,7 @@ class Store:
             self._disown(known)
         else:
             self._forget_pod(known)
+            self._move(known.place, None)
         return concerned(known)
 
     def replace(
@@ -117,20 +128,39 @@ class Store:
         ]
         return NONE.union(*map(self.remove, gone), *map(self.put, records))
 
-    def put_node(self, node: NodeFacts) -> bool:
-        """True if what placement looks at changed; a heartbeat alone does not."""
-        if self._nodes.get(node.name) == node:
-            return False
-        self._nodes[node.name] = node
-        return True
+    def put_node(self, node: NodeFacts) -> None:
+        if self._nodes.get(node.name) != node:  # a heartbeat alone is no news
+            self._nodes[node.name] = node
+            self.on_moved()
 
-    def remove_node(self, name: str) -> bool:
-        return self._nodes.pop(name, None) is not None
+    def remove_node(self, name: str) -> None:
+        if self._nodes.pop(name, None) is not None:
+            self.on_moved()
 
-    def replace_nodes(self, nodes: Iterable[NodeFacts]) -> bool:
-        new = {node.name: node for node in nodes}
-        changed, self._nodes = new != self._nodes, new
-        return changed
+    def replace_nodes(self, nodes: Iterable[NodeFacts]) -> None:
+        self._nodes, self.knows_nodes = {node.name: node for node in nodes}, True
+        self.on_moved()
+
+    def put_foreign(self, pod: Scheduled) -> None:
+        self._move(self._foreign.pop(pod.name, None), pod.place)
+        if pod.place is not None:
+            self._foreign[pod.name] = pod.place
+
+    def remove_foreign(self, name: str) -> None:
+        self._move(self._foreign.pop(name, None), None)
+
+    def replace_foreign(self, listed: Iterable[Scheduled]) -> None:
+        new = {pod.name: pod for pod in listed}
+        for name in self._foreign.keys() - new.keys():
+            self.remove_foreign(name)
+        for pod in new.values():
+            self.put_foreign(pod)
+        self.knows_foreign = True
+        self.on_moved()
+
+    def _move(self, old: Place | None, new: Place | None) -> None:
+        if self.taken.move(old, new):
+            self.on_moved()
 
     def _of_kind(self, kind: str, namespace: str) -> Iterator[Record]:
         if kind == LLM_SERVICE.name:

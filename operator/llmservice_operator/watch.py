@@ -1,7 +1,8 @@
 """What happens in the cluster → the store → keys. The only module that knows kopf.
 
 kopf watches the LLMServices; everything else that concerns them (children and pods by our label,
-nodes where we may see them) has a reflector of ours, on the same connections. kopf does not say
+nodes and what other pods take of them, where we may see that) has a reflector of ours, on the same
+connections. kopf does not say
 when its first list is complete, nor what was deleted while its watch was down, and an error that
 it does not expect ends it. So each list that kopf takes is followed by one of ours, which the
 store compares with what it has, and a kopf that ended is started again after a back-off.
@@ -24,21 +25,23 @@ from typing import Any
 import aiohttp
 import kopf
 
-from llmservice_operator import backoff, records
-from llmservice_operator.api.manifest import Manifest
+from llmservice_operator import backoff, placement, records
 from llmservice_operator.api.pod import MANAGED_BY
 from llmservice_operator.api.resource import GROUP
 from llmservice_operator.client import PAGE, ApiError, Client, Selection
 from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, NODE, POD
-from llmservice_operator.placement import NodeFacts
+from llmservice_operator.placement import NodeFacts, Scheduled
 from llmservice_operator.records import FIELD_MANAGER, Key
 from llmservice_operator.reflector import Reflector
 from llmservice_operator.store import Record, Store
 
-OURS = f"{MANAGED_BY}={FIELD_MANAGER}"
+OURS, FOREIGN = f"{MANAGED_BY}={FIELD_MANAGER}", f"{MANAGED_BY}!={FIELD_MANAGER}"
+# Pods that take something of a node, as the scheduler sees it too.
+SCHEDULED = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
+SCENERY_WAIT = 10.0  # seconds, for what only explains
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +72,23 @@ class Watch:
                 (POD, records.pod),
             ]
         ]
+        self._scenery: list[Reflector[Any]] = []
         if self._scopes == [""]:  # nodes are the cluster's; a namespaced operator may not see them
-            self._reflectors.append(Reflector(client, Selection(NODE), node, _Nodes(self)))
+            foreign = Selection(POD, "", FOREIGN, SCHEDULED)
+            self._scenery = [
+                Reflector(client, Selection(NODE), placement.node, _Nodes(store)),
+                Reflector(client, foreign, placement.scheduled, _Foreign(store)),
+            ]
+        self._began = time.monotonic()
 
     def synced(self) -> bool:
         served = (scope for scope in self._scopes if scope not in self._refused)
-        return self._listed.is_set() and all(map(self._reflected, served))
+        return self._listed.is_set() and all(map(self._reflected, served)) and self._explains()
+
+    def _explains(self) -> bool:
+        """Nodes and foreign pods only explain: nothing else waits for them for long."""
+        waited = time.monotonic() - self._began
+        return waited > SCENERY_WAIT or all(seen.synced.is_set() for seen in self._scenery)
 
     async def wait_synced(self) -> None:
         while not self.synced():  # noqa: ASYNC110 - on what it waits changes while it waits
@@ -86,7 +100,7 @@ class Watch:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for reflector in self._reflectors:
+            for reflector in (*self._reflectors, *self._scenery):
                 tasks.create_task(reflector.run())
             tasks.create_task(self._run_kopf())
             tasks.create_task(self._follow_lists())
@@ -211,23 +225,37 @@ class _Into:
 
 
 class _Nodes:
-    """A reflector's sink: nodes. What they are matters to those that wait for a place."""
+    """A reflector's sink: nodes. Nobody but the watch brings them, so its order is theirs."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def put(self, record: NodeFacts) -> None:
-        if self._watch.store.put_node(record):
-            self._watch.tell(self._watch.store.waiting_for_nodes())
+        self._store.put_node(record)
 
     def remove(self, record: NodeFacts) -> None:
-        if self._watch.store.remove_node(record.name):
-            self._watch.tell(self._watch.store.waiting_for_nodes())
+        self._store.remove_node(record.name)
 
     def replace(self, records: list[NodeFacts], version: int) -> None:
-        del version  # nodes are few and have no race with our own writes
-        if self._watch.store.replace_nodes(records):
-            self._watch.tell(self._watch.store.waiting_for_nodes())
+        del version
+        self._store.replace_nodes(records)
+
+
+class _Foreign:
+    """A reflector's sink: pods that others made, for what they take of their nodes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(self, record: Scheduled) -> None:
+        self._store.put_foreign(record)
+
+    def remove(self, record: Scheduled) -> None:
+        self._store.remove_foreign(record.name)
+
+    def replace(self, records: list[Scheduled], version: int) -> None:
+        del version
+        self._store.replace_foreign(records)
 
 
 class _AllTasks(Collection[Any]):
@@ -241,17 +269,6 @@ class _AllTasks(Collection[Any]):
 
     def __len__(self) -> int:
         return 0
-
-
-def node(obj: Manifest) -> NodeFacts:
-    spec = obj.get("spec", {})
-    return NodeFacts(
-        name=obj["metadata"]["name"],
-        labels=obj["metadata"].get("labels", {}),
-        taints=tuple(spec.get("taints", ())),
-        allocatable=obj.get("status", {}).get("allocatable", {}),
-        unschedulable=spec.get("unschedulable", False),
-    )
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

@@ -64,10 +64,16 @@ class Gpu(Part):
                 path=".resource",
             ),
             rule(
+                "self.resource.startsWith('nvidia.com/') || !has(self.minMemory)",
+                "minMemory is read from the labels that NVIDIA's GPU feature discovery gives to "
+                "nodes: write products for amd.com/gpu, or pod.nodeSelector",
+                path=".resource",
+            ),
+            rule(
                 "self.resource.startsWith('nvidia.com/') || "
-                "!(has(self.products) || has(self.minMemory))",
-                "products and minMemory are read from the labels that NVIDIA's GPU feature "
-                "discovery gives to nodes: for another resource write pod.nodeSelector instead",
+                "self.resource.startsWith('amd.com/') || !has(self.products)",
+                "products are read from the labels that NVIDIA's GPU feature discovery and AMD's "
+                "node labeller give to nodes: for another resource write pod.nodeSelector instead",
                 path=".resource",
             ),
         )
@@ -87,7 +93,9 @@ class Gpu(Part):
         | None
     ) = None
     """Which GPUs will do, as nodes have them in the label nvidia.com/gpu.product, for example
-    NVIDIA-H100-80GB-HBM3. Default: any."""
+    NVIDIA-H100-80GB-HBM3, or in amd.com/gpu.product-name, for example AMD_Instinct_MI300X_OAM.
+    GPUs that are shared by time-slicing have names of their own, which end in -SHARED. Default:
+    any."""
 
     min_memory: (
         Annotated[str, BeforeValidator(_gpu_memory), WithJsonSchema(_MEMORY_SCHEMA)] | None

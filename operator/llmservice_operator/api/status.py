@@ -29,12 +29,16 @@ class ReportedCondition(Part):
 
 
 class Placement(Part):
-    """Which nodes could hold a replica."""
+    """Which nodes could hold a replica, while one waits for a node."""
 
     fitting_nodes: Count | None = None
-    """How many nodes could hold one, whatever runs on them now."""
+    """How many nodes could hold one if nothing else ran on them. Left out, as roomFor is, where
+    the operator may not see nodes."""
+    room_for: Count | None = None
+    """How many more replicas fit beside what runs on the nodes now; the number may be a minute
+    old."""
     message: Annotated[str, Field(max_length=4096)] | None = None
-    """What the others lack."""
+    """The same in a sentence, with what the other nodes lack."""
 
 
 class LLMServiceStatus(Part):
@@ -69,4 +73,4 @@ class LLMServiceStatus(Part):
     model: Annotated[str, Field(max_length=253)] | None = None
     """What clients write as `model`."""
     placement: Placement | None = None
-    """Which nodes could hold a replica."""
+    """Which nodes could hold a replica, while one waits for a node."""

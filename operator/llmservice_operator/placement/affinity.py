@@ -24,7 +24,8 @@ def node_affinity(gpu: Gpu | None) -> Manifest | None:
         wanted.append({"key": labels.memory(gpu.resource), "operator": "Gt", "values": [least]})
         if not asks_for_shared(gpu):
             shared = list(labels.SHARED_STRATEGIES)
-            wanted.append({"key": labels.SHARING, "operator": "NotIn", "values": shared})
+            sharing = labels.sharing(gpu.resource)
+            wanted.append({"key": sharing, "operator": "NotIn", "values": shared})
     if not wanted:
         return None
     return {
@@ -36,6 +37,6 @@ def node_affinity(gpu: Gpu | None) -> Manifest | None:
 
 def asks_for_shared(gpu: Gpu) -> bool:
     """Whether the GPUs are named as shared ones, which are then taken as they are."""
-    return gpu.resource == labels.SHARED_GPU or any(
+    return gpu.resource.endswith(labels.SHARED_RESOURCE) or any(
         product.endswith(labels.SHARED_SUFFIX) for product in gpu.products or ()
     )

@@ -13,6 +13,7 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.placement import labels
 from llmservice_operator.placement.affinity import node_affinity
+from llmservice_operator.placement.amounts import Amounts, amounts
 from llmservice_operator.placement.parameters import parameter_count
 
 _GIBIBYTE = 2**30
@@ -31,6 +32,8 @@ class Demand:
     node_selector: Mapping[str, str]
     node_affinity: Manifest | None
     tolerations: tuple[Manifest, ...]
+    amounts: Amounts
+    """The requests as numbers, extended resources first: they are the scarce ones."""
 
 
 def demand(service: LLMService) -> Demand:
@@ -45,10 +48,9 @@ def demand(service: LLMService) -> Demand:
     if gpu is not None:
         # Extended resources cannot be overcommitted: request and limit are one.
         requests[gpu.resource] = limits[gpu.resource] = str(gpu.devices)
-        # Nodes that offer MIG slices are tainted by the card's name.
+        # Nodes that offer slices of a card are tainted by the card's name.
         keys = {gpu.resource}
-        if gpu.resource.startswith("nvidia.com/"):
-            keys.add(labels.GPU)
+        keys |= {f"{v}gpu" for v in (labels.NVIDIA, labels.AMD) if gpu.resource.startswith(v)}
         tolerations += [
             {"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(keys)
         ]
@@ -61,6 +63,7 @@ def demand(service: LLMService) -> Demand:
         node_selector=dict(pod.node_selector or {}),
         node_affinity=node_affinity(gpu),
         tolerations=tuple(tolerations),
+        amounts=tuple(sorted(amounts(requests).items(), key=lambda item: "/" not in item[0])),
     )
 
 

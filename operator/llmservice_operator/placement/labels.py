@@ -1,21 +1,25 @@
-"""The node labels that NVIDIA's GPU feature discovery writes, by resource.
+"""The node labels that name the GPUs behind a resource.
 
-Source: docs of NVIDIA/k8s-device-plugin, "Catalog of Labels". With the MIG strategy mixed each
-slice size has labels of its own under its resource's name; with the strategy single, product and
-memory of nvidia.com/gpu are the slice's. Time-sliced GPUs get the suffix -SHARED on their product,
-or the resource name nvidia.com/gpu.shared, and keep the whole card's memory.
+NVIDIA's are GPU feature discovery's (docs of NVIDIA/k8s-device-plugin, "Catalog of Labels"; 0.15
+or newer, which knows sharing-strategy). With the MIG strategy mixed each slice size has labels of
+its own under its resource's name; with the strategy single, product and memory of nvidia.com/gpu
+are the slice's. GPUs shared by time-slicing or MPS keep the whole card's memory, and either their
+product ends in -SHARED or the resource is renamed to one that ends in .shared, while the labels
+keep the resource's old name.
+
+AMD's are the node labeller's (ROCm/k8s-device-plugin), and name what the whole node has. Its
+memory is text as 192G, which no affinity can compare.
 """
 
-GPU = "nvidia.com/gpu"
-SHARED_GPU = "nvidia.com/gpu.shared"
-SHARING = "nvidia.com/gpu.sharing-strategy"
+NVIDIA, AMD = "nvidia.com/", "amd.com/"
 SHARED_STRATEGIES = ("mps", "time-slicing")
 SHARED_SUFFIX = "-SHARED"
+SHARED_RESOURCE = ".shared"
 
 
 def product(resource: str) -> str:
     """The label that names the card or slice behind a resource."""
-    return f"{_prefix(resource)}.product"
+    return f"{AMD}gpu.product-name" if resource.startswith(AMD) else f"{_prefix(resource)}.product"
 
 
 def memory(resource: str) -> str:
@@ -23,5 +27,10 @@ def memory(resource: str) -> str:
     return f"{_prefix(resource)}.memory"
 
 
+def sharing(resource: str) -> str:
+    """The label that says how it is shared; "none" where it is not."""
+    return f"{_prefix(resource)}.sharing-strategy"
+
+
 def _prefix(resource: str) -> str:
-    return GPU if resource == SHARED_GPU else resource
+    return resource.removesuffix(SHARED_RESOURCE)

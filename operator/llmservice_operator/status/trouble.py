@@ -78,14 +78,14 @@ def _of(pod: Pod, placement: Manifest | None) -> Trouble | None:
 
 
 def _unschedulable(told: str, placement: Manifest | None) -> str:
-    """The scheduler knows more reasons than we look at; ours explain those that we do."""
-    why = shortened(told)
-    if placement is None:
-        return why
-    if placement["fittingNodes"] == 0:
-        return placement["message"]
-    full = "Insufficient" in told
-    return f"{why}; by what nodes have, {placement['message']}" if full else why
+    """The scheduler knows more reasons than we look at; ours explain those that we do.
+
+    Its words also change with each attempt, and ours only when there is news.
+    """
+    known = placement or {}
+    if known.get("fittingNodes") == 0 or known.get("roomFor") == 0:
+        return known["message"]
+    return shortened(told)
 
 
 def _of_exit(exit_: Exit) -> Trouble:

@@ -46,11 +46,14 @@ def pod(
     if going:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     volumes = [{"name": "config", "configMap": {"name": status.pop("config", "x-1")}}]
+    requests = {"nvidia.com/gpu": str(status.pop("gpus"))} if "gpus" in status else {}
+    server = {"name": "server", "image": "server:1", "resources": {"requests": requests}}
+    on = {"nodeName": status.pop("on")} if "on" in status else {}
     return records.pod(
         {
             "kind": "Pod",
             "metadata": {**metadata, "labels": LABELS},
-            "spec": {"containers": [{"name": "server", "image": "server:1"}], "volumes": volumes},
+            "spec": {"containers": [server], "volumes": volumes, **on},
             "status": {"phase": "Running", "conditions": conditions, **status},
         }
     )

@@ -210,18 +210,21 @@ def test_an_unschedulable_pod_is_told_by_placement_where_nodes_are_known() -> No
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("placement", "told"),
     [
-        ("0/1: unbound claims", "0/1: unbound claims"),
-        ("0/1: Insufficient cpu", "0/1: Insufficient cpu; by what nodes have, 1 of 1 node could"),
+        ({"fittingNodes": 1, "roomFor": 2, "message": "ours"}, "0/1: unbound claims"),
+        ({"fittingNodes": 1, "message": "what runs is not known"}, "0/1: unbound claims"),
+        ({"message": "nodes are not known"}, "0/1: unbound claims"),
+        ({"fittingNodes": 1, "roomFor": 0, "message": "1 node is full"}, "1 node is full"),
     ],
 )
-def test_where_a_node_could_hold_the_pod_the_scheduler_says_why_it_does_not(
-    said: str, told: str
+def test_where_a_replica_would_fit_the_scheduler_says_why_it_does_not(
+    placement: dict[str, Any], told: str
 ) -> None:
+    said = "0/1: unbound claims"
     stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
     seen = _whole(pod("a", conditions=[stuck]))
-    degraded = _told(_status(seen, fittingNodes=1, message="1 of 1 node could"))["Degraded"]
+    degraded = _told(_status(seen, **placement))["Degraded"]
     assert degraded[2] == f"the pod cannot be scheduled: {told}"
 
 

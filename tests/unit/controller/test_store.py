@@ -1,6 +1,6 @@
 """The store: newer wins, a list shows what is gone, and each change names whom it concerns."""
 
-from llmservice_operator.placement import NodeFacts
+from llmservice_operator.placement import NodeFacts, Place, Scheduled
 from llmservice_operator.records import Key, Ref
 from llmservice_operator.store import Store
 
@@ -72,14 +72,51 @@ def test_a_list_of_one_namespace_says_nothing_of_another() -> None:
     assert store.everyone() == []
 
 
+def _counting() -> tuple[Store, list[None]]:
+    """A store, and a list with an entry for each time that something moved."""
+    store, moved = Store(), list[None]()
+    store.on_moved = lambda: moved.append(None)
+    return store, moved
+
+
 def test_a_heartbeat_of_a_node_is_no_news() -> None:
+    store, moved = _counting()
+    store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": 8}))
+    store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": 8}))
+    assert len(moved) == 1
+    store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": 7}))
+    store.remove_node("n")
+    store.remove_node("n")
+    assert len(moved) == 3
+
+
+def test_what_a_pod_takes_of_its_node_is_known_be_it_ours_or_not() -> None:
+    store, moved = _counting()
+    store.put(pod(version=1, on="n", gpus=2))
+    store.put_foreign(Scheduled("other/p", Place("n", (("nvidia.com/gpu", 3),), ending=False)))
+    assert store.taken.of("n") == {"pods": 2, "nvidia.com/gpu": 5}
+    assert len(moved) == 2
+
+    store.put(pod(version=2, on="n", gpus=2, ready=True))
+    store.put_foreign(Scheduled("other/p", Place("n", (("nvidia.com/gpu", 3),), ending=False)))
+    assert len(moved) == 2
+
+    store.put_foreign(Scheduled("other/p", None))
+    store.remove(pod(version=3, on="n", gpus=2))
+    assert store.taken.of("n") == {}
+    assert len(moved) == 4
+
+
+def test_a_list_of_foreign_pods_removes_what_it_lacks() -> None:
     store = Store()
-    node = NodeFacts(name="n", allocatable={"nvidia.com/gpu": "8"})
-    assert store.put_node(node)
-    assert not store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": "8"}))
-    assert store.put_node(NodeFacts(name="n", allocatable={"nvidia.com/gpu": "7"}))
-    assert store.remove_node("n")
-    assert not store.remove_node("n")
+    place = Place("n", (("cpu", 1),), ending=False)
+    assert not store.knows_foreign
+    store.replace_foreign([Scheduled("a/a", place), Scheduled("a/b", place)])
+    store.replace_foreign([Scheduled("a/b", place), Scheduled("a/c", place)])
+    assert store.knows_foreign
+    assert store.taken.of("n") == {"pods": 2, "cpu": 2}
+    store.replace_foreign([])
+    assert not store.taken
 
 
 def test_only_those_whose_pods_found_no_node_wait_for_nodes() -> None:
@@ -97,4 +134,4 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
         for record in (resource(number), child("Service", version=number), pod(version=number)):
             store.put(record)
             store.remove(record)
-    assert not any(vars(store).values())
+    assert {name for name, kept in vars(store).items() if kept} == {"on_moved"}

@@ -20,7 +20,11 @@ def _expressions(gpu: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
     return [(e["key"], e["operator"], e["values"]) for e in term["matchExpressions"]]
 
 
-_NOT_SHARED = ("nvidia.com/gpu.sharing-strategy", "NotIn", ["mps", "time-slicing"])
+def _not_shared(resource: str) -> tuple[str, str, list[str]]:
+    return f"{resource}.sharing-strategy", "NotIn", ["mps", "time-slicing"]
+
+
+_NOT_SHARED = _not_shared("nvidia.com/gpu")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,18 @@ _NOT_SHARED = ("nvidia.com/gpu.sharing-strategy", "NotIn", ["mps", "time-slicing
         ),
         (
             {"resource": "nvidia.com/mig-3g.40gb", "minMemory": "30Gi"},
-            [("nvidia.com/mig-3g.40gb.memory", "Gt", ["30719"]), _NOT_SHARED],
+            [
+                ("nvidia.com/mig-3g.40gb.memory", "Gt", ["30719"]),
+                _not_shared("nvidia.com/mig-3g.40gb"),
+            ],
+        ),
+        (
+            {"resource": "nvidia.com/mig-1g.5gb.shared", "minMemory": "4Gi"},
+            [("nvidia.com/mig-1g.5gb.memory", "Gt", ["4095"])],
+        ),
+        (
+            {"resource": "amd.com/gpu", "products": ["AMD_Instinct_MI300X_OAM"]},
+            [("amd.com/gpu.product-name", "In", ["AMD_Instinct_MI300X_OAM"])],
         ),
     ],
 )
@@ -63,6 +78,7 @@ def test_without_a_gpu_any_node_will_do() -> None:
         ("nvidia.com/gpu", ["nvidia.com/gpu"]),
         ("nvidia.com/mig-1g.10gb", ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb"]),
         ("amd.com/gpu", ["amd.com/gpu"]),
+        ("amd.com/cpx_nps4", ["amd.com/cpx_nps4", "amd.com/gpu"]),
     ],
 )
 def test_the_taint_of_gpu_nodes_is_tolerated(resource: str, keys: list[str]) -> None:
