@@ -25,6 +25,7 @@ from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import CHILDREN, Kind
 from llmservice_operator.leader import Leader
 from llmservice_operator.ownership import covers, stamped
+from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.records import Key
 from llmservice_operator.render import RenderDefaults, render
@@ -71,6 +72,7 @@ class World:
             leader,
             Prerequisites(client),
             Writer(client, self.store),
+            Places(self.store, self.queue.add, sees_nodes=True),
             Reporter(client, self.store, Recorder(client, "me")),
             _DEFAULTS,
         )

@@ -11,6 +11,7 @@ from llmservice_operator.controller import Controller
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import Kind
 from llmservice_operator.leader import DEADLINE, Leader
+from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
 from llmservice_operator.records import Key
@@ -80,6 +81,7 @@ async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
         leader,
         Prerequisites(client),
         Writer(client, store),
+        Places(store, queue.add, sees_nodes=True),
         Reporter(client, store, Recorder(client, "me")),
         RenderDefaults(server_image="server:1"),
     )
