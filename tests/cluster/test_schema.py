@@ -94,6 +94,10 @@ def _with(**fields: Any) -> Manifest:
         (_with(gpu={"resource": "gpu"}), "as nvidia.com/gpu or amd.com/gpu"),
         (
             _with(gpu={"resource": "amd.com/gpu", "minMemory": "20Gi"}),
+            "write products for amd.com/gpu, or pod.nodeSelector",
+        ),
+        (
+            _with(gpu={"resource": "intel.com/gpu", "products": ["A"]}),
             "for another resource write pod.nodeSelector instead",
         ),
         (_with(gpu={"products": ["A 100"]}), "not the value of a label"),
@@ -308,7 +312,7 @@ def test_status_is_a_subresource_with_columns(cluster: Cluster, namespace: str) 
         "selector": "app.kubernetes.io/instance=x",
         "url": f"http://x.{namespace}.svc/v1",
         "model": "x",
-        "placement": {"message": "1 of 1 node could hold a replica", "fittingNodes": 1},
+        "placement": {"message": "1 of 1 node could hold a replica", "fittingNodes": 1, "roomFor": 0},
     }
     patch = ("patch", "llm/x", "-n", namespace, "--subresource=status", "--type=merge", "-p")
     written = json.loads(cluster.kubectl(*patch, json.dumps({"status": status}), "-o", "json"))
