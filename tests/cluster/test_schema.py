@@ -312,7 +312,11 @@ def test_status_is_a_subresource_with_columns(cluster: Cluster, namespace: str) 
         "selector": "app.kubernetes.io/instance=x",
         "url": f"http://x.{namespace}.svc/v1",
         "model": "x",
-        "placement": {"message": "1 of 1 node could hold a replica", "fittingNodes": 1, "roomFor": 0},
+        "placement": {
+            "message": "1 of 1 node could hold a replica",
+            "fittingNodes": 1,
+            "roomFor": 0,
+        },
     }
     patch = ("patch", "llm/x", "-n", namespace, "--subresource=status", "--type=merge", "-p")
     written = json.loads(cluster.kubectl(*patch, json.dumps({"status": status}), "-o", "json"))
