@@ -104,6 +104,5 @@ class Places:
 
 
 def _is_news(told: _Told, found: PlacementReport, now: float) -> bool:
-    if found.says_the_same(told.report):
-        return found != told.report and now >= told.at + FRESH
-    return True
+    old = now >= told.at + FRESH
+    return found.news != told.report.news or (old and found != told.report)

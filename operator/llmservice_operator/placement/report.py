@@ -30,11 +30,9 @@ class PlacementReport:
     lacks: frozenset[str]
     message: str
 
-    def says_the_same(self, other: "PlacementReport") -> bool:
-        """Whether they differ at most in numbers that change whenever any pod comes or goes."""
-        return self._news() == other._news()
-
-    def _news(self) -> tuple[int | None, bool | None, frozenset[str]]:
+    @property
+    def news(self) -> tuple[int | None, bool | None, frozenset[str]]:
+        """What it says but for the numbers that change whenever any pod comes or goes."""
         return self.fits, None if self.room is None else self.room > 0, self.lacks
 
 

@@ -339,6 +339,6 @@ def test_without_knowing_what_runs_it_says_nothing_of_room() -> None:
 def test_only_what_matters_is_news() -> None:
     spec = {"gpu": {"count": 4}}
     full, fuller = _taken(_on("a", 5)), _taken(_on("a", 7))
-    assert _report(spec, [_A], full).says_the_same(_report(spec, [_A], fuller))
-    assert not _report(spec, [_A], full).says_the_same(_report(spec, [_A], _taken()))
-    assert not _report(spec, [_A], full).says_the_same(_report(spec, [_A, _CPU], full))
+    assert _report(spec, [_A], full).news == _report(spec, [_A], fuller).news
+    assert _report(spec, [_A], full).news != _report(spec, [_A], _taken()).news
+    assert _report(spec, [_A], full).news != _report(spec, [_A, _CPU], full).news
