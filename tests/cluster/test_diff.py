@@ -13,7 +13,7 @@ import yaml
 from devcluster import Cluster
 
 from tests.cluster import services, writes
-from tests.cluster.kube import CHILDREN, Kube, Manifest
+from tests.cluster.kube import CHILDREN, Kube, Manifest, eventually
 from tests.cluster.operator_process import Operator
 
 Account = Callable[..., Path]
@@ -140,7 +140,9 @@ def test_what_is_shown_is_what_applying_does(
     operator: Operator, diff: Command, kube: Kube, cluster: Cluster, flags: tuple[str, ...]
 ) -> None:
     args = {"max-model-len": 8192}
-    resource = _in(kube, services.autoscaled("edited", engine={"args": args}))
+    scaling = {"min": 1, "max": 3}
+    edited = services.minimal("edited", engine={"args": args}, autoscaling=scaling)
+    resource = _in(kube, edited)
     _apply(cluster, resource, *flags)
     services.wait_ready(kube, "edited")
     writes.until_quiet(operator)
@@ -149,7 +151,7 @@ def test_what_is_shown_is_what_applying_does(
 
     del resource["spec"]["autoscaling"], args["max-model-len"]
     args["max-num-seqs"] = 16
-    resource["spec"]["replicas"] = 3
+    resource["spec"]["replicas"] = 2
     found = diff(resource)
 
     assert (found.status, found.err) == (1, "")
@@ -158,11 +160,12 @@ def test_what_is_shown_is_what_applying_does(
     assert removed.keys() == {"HorizontalPodAutoscaler edited", "Deployment edited", old}
     assert added.keys() == {"Deployment edited", new}
     assert "max-num-seqs: 16" in added[new]
-    assert added["Deployment edited"] == ["replicas: 3", f"name: {new.split()[1]}"]
+    assert added["Deployment edited"] == ["replicas: 2", f"name: {new.split()[1]}"]
     assert _versions(kube) == before
 
     _apply(cluster, resource, *flags)
-    services.wait_ready(kube, "edited")
+    services.wait_condition(kube, "edited", "Progressing", "False", "UpToDate", seconds=90)
+    eventually("the old configuration is gone", lambda: old not in kube.children("edited"))
     assert kube.children("edited").keys() == was.keys() - removed.keys() | added.keys()
     assert diff(resource) == Diff(0, "", "")
 

@@ -15,12 +15,22 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 def count(operator: Operator) -> Counter[str]:
     """Since the process started, by "METHOD Kind"."""
-    writes: Counter[str] = Counter()
+    requests = _requests(operator)
+    return Counter({name: n for name, n in requests.items() if not name.startswith("GET ")})
+
+
+def reads(operator: Operator) -> Counter[str]:
+    """Lists and watches too, since the process started, by "GET Kind"."""
+    return _requests(operator) - count(operator)
+
+
+def _requests(operator: Operator) -> Counter[str]:
+    requests: Counter[str] = Counter()
     for labels, value in _SAMPLE.findall(operator.metrics()):
         of = dict(_LABEL.findall(labels))
-        if of["method"] != "GET" and of["kind"] != "Lease":
-            writes[f"{of['method']} {of['kind']}"] += int(float(value))
-    return writes
+        if of["kind"] != "Lease":
+            requests[f"{of['method']} {of['kind']}"] += int(float(value))
+    return requests
 
 
 def until_quiet(operator: Operator, seconds: float = 2, patience: float = 40) -> Counter[str]:
