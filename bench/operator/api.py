@@ -1,0 +1,114 @@
+"""The API server as a bare asynchronous client talks to it: the floor under every operator.
+
+So many requests at once over pooled connections, JSON as it is, no cache and no retry.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from llmservice_operator.connection import from_kubeconfig
+
+Manifest = dict[str, Any]
+AT_ONCE = 32
+MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+
+_PATHS = {
+    "Namespace": "api/v1/namespaces",
+    "Node": "api/v1/nodes",
+    "Pod": "api/v1/namespaces/{}/pods",
+    "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
+    "ConfigMap": "api/v1/namespaces/{}/configmaps",
+    "Service": "api/v1/namespaces/{}/services",
+    "Deployment": "apis/apps/v1/namespaces/{}/deployments",
+    "PodDisruptionBudget": "apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+    "LLMService": "apis/llmservice.io/v1alpha1/namespaces/{}/llmservices",
+    "ServiceCIDR": "apis/networking.k8s.io/v1/servicecidrs",
+}
+
+
+class Refused(Exception):
+    """The API server's answer was an error; its words are the text."""
+
+
+class Api:
+    def __init__(self, session: aiohttp.ClientSession, server: str, headers: dict[str, str]) -> None:
+        self._session, self._server, self._headers = session, server, headers
+
+    async def create(self, obj: Manifest) -> None:
+        path = collection(obj["kind"], obj["metadata"].get("namespace", ""))
+        await self._request("POST", path, json.dumps(obj))
+
+    async def patch(
+        self, kind: str, namespace: str, name: str, patch: Any, content: str = MERGE
+    ) -> None:
+        path = f"{collection(kind, namespace)}/{name}"
+        await self._request("PATCH", path, json.dumps(patch), content)
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        options = {"propagationPolicy": "Background"}
+        await self._request("DELETE", f"{collection(kind, namespace)}/{name}", json.dumps(options))
+
+    async def listed(self, kind: str, namespace: str = "") -> Manifest:
+        return json.loads(await self._request("GET", collection(kind, namespace)))
+
+    async def metrics(self) -> str:
+        return (await self._request("GET", "metrics")).decode()
+
+    async def watch(self, kind: str, namespace: str, version: str) -> AsyncIterator[list[Manifest]]:
+        """Events as they come, those that come together in one list. Never ends by itself."""
+        query = f"?watch=true&resourceVersion={version}&timeoutSeconds=86400"
+        url = f"{self._server}/{collection(kind, namespace)}{query}"
+        no_limit = aiohttp.ClientTimeout(total=None)
+        async with self._session.get(url, headers=self._headers, timeout=no_limit) as response:
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                if lines:
+                    yield [json.loads(line) for line in lines if line]
+        raise Refused(f"the watch of {kind} ended")
+
+    async def _request(
+        self, method: str, path: str, body: str | None = None, content: str = "application/json"
+    ) -> bytes:
+        async with self._session.request(
+            method,
+            f"{self._server}/{path}",
+            data=body,
+            headers={**self._headers, "Content-Type": content},
+        ) as response:
+            text = await response.read()
+            if response.status >= 400:
+                raise Refused(f"{method} {path}: {response.status} {text[:500].decode()}")
+            return text
+
+
+@asynccontextmanager
+async def connected(kubeconfig: Path) -> AsyncIterator[Api]:
+    found = from_kubeconfig(kubeconfig)
+    connector = aiohttp.TCPConnector(ssl=found.tls, limit=0)
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield Api(session, found.server, found.headers())
+
+
+async def all_of(requests: Iterable[Any], at_once: int = AT_ONCE) -> None:
+    """Await all coroutines, so many at once; the first error ends it."""
+    waiting = iter(requests)
+
+    async def worker() -> None:
+        for request in waiting:
+            await request
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(worker())
+
+
+def collection(kind: str, namespace: str = "") -> str:
+    return _PATHS[kind].format(namespace)

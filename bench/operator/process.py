@@ -1,0 +1,162 @@
+"""The operator as a process of its own, with the rights that its chart grants and no more."""
+
+import asyncio
+import json
+import os
+import pstats
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import yaml
+from devcluster import Cluster
+
+from bench.operator import samples
+from bench.operator.figures import busy_until
+from bench.operator.workload import IMAGE
+
+SYSTEM = "llmservice-system"
+_CHART = "charts/llmservice-operator"
+_TICKS = os.sysconf("SC_CLK_TCK")
+_BIN = 0.1  # seconds between two looks at the CPU
+BUSY = 0.25  # of a core in such a time: less is a renewed lease, not work
+_START, _STOP = 60.0, 20.0  # seconds at most
+
+
+class OperatorError(Exception):
+    """It ended, or did not start in time; with the end of its log."""
+
+
+@dataclass
+class Operator:
+    """profile: where cProfile's figures go when it ends; it then costs more CPU."""
+
+    kubeconfig: Path
+    log: Path
+    profile: Path | None = None
+    flags: Sequence[str] = ()
+    port: int = field(default_factory=lambda: free_port())
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    def spawn(self) -> None:
+        profiled = ("-m", "cProfile", "-o", str(self.profile)) if self.profile else ()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, *profiled, "-m", "llmservice_operator", "run"),
+                    f"--server-image={IMAGE}",
+                    f"--http-port={self.port}",
+                    f"--lease-namespace={SYSTEM}",
+                    *self.flags,
+                ],
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": "bench"},
+                stderr=log,
+            )
+
+    async def leads(self) -> None:
+        """Return once its lists are complete and it leads."""
+        deadline = time.monotonic() + _START
+        while not await self._leading():
+            if time.monotonic() > deadline:
+                raise OperatorError(f"it does not lead after {_START:.0f} s{self._tail()}")
+            await asyncio.sleep(0.1)
+
+    async def idle(self, quiet: float, limit: float) -> float:
+        """Return when it last used CPU, once it has used next to none for `quiet` seconds."""
+        looks = [(time.monotonic(), self.cpu())]
+        begun = looks[0][0]
+        while True:
+            await asyncio.sleep(_BIN)
+            looks.append((time.monotonic(), self.cpu()))
+            last = busy_until(looks, BUSY)
+            if looks[-1][0] - max(last, begun) > quiet:
+                return last
+            if looks[-1][0] - begun > limit:
+                raise OperatorError(f"it is not idle after {limit:.0f} s{self._tail()}")
+
+    def cpu(self) -> float:
+        """Seconds so far."""
+        return samples.cpu_seconds(self._proc("stat"), _TICKS)
+
+    def memory(self, field: str = "VmHWM") -> float:
+        """MiB: VmHWM is the peak, VmRSS what it is now."""
+        return samples.mebibytes(self._proc("status"), field)
+
+    async def requests(self) -> Counter[str]:
+        return samples.requests(await self.metrics())
+
+    async def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return await response.text()
+
+    @property
+    def pid(self) -> int:
+        if self._process is None or self._process.poll() is not None:
+            raise OperatorError(f"the operator ended{self._tail()}")
+        return self._process.pid
+
+    def stop(self) -> float:
+        """The seconds it took to end."""
+        if self._process is None or self._process.poll() is not None:
+            return 0.0
+        begun = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        return time.monotonic() - begun
+
+    async def _leading(self) -> bool:
+        self._proc("stat")
+        try:
+            text = await self.metrics()
+        except aiohttp.ClientError:
+            return False
+        return any(value for _, value in samples.samples(text, "leader_election_master_status"))
+
+    def _proc(self, file: str) -> str:
+        return Path(f"/proc/{self.pid}/{file}").read_text()
+
+    def _tail(self) -> str:
+        return f"; the end of {self.log}:\n{self.log.read_text()[-3000:]}"
+
+
+def account(cluster: Cluster, file: Path) -> None:
+    """Install what the chart grants, and write a kubeconfig of its service account."""
+    text = cluster.helm(
+        "template", "llmservice-operator", _CHART, "-n", SYSTEM, "--set=crds.enabled=false"
+    )
+    rendered = [found for found in yaml.safe_load_all(text) if found]
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
+    items = [space, *(found for found in rendered if found["kind"] != "Deployment")]
+    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    cluster.kubectl("apply", "--server-side", "-f", "-", input=bundle)
+    token = cluster.kubectl("create", "token", "llmservice-operator", "-n", SYSTEM, "--duration=24h")
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(config))
+
+
+def costly(profile: Path, out: Path) -> None:
+    """What of the profile costs most, by the functions' own time and with what they call."""
+    with out.open("w") as stream:
+        found = pstats.Stats(str(profile), stream=stream)
+        found.strip_dirs().sort_stats("tottime").print_stats(45)
+        found.sort_stats("cumulative").print_stats(70)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

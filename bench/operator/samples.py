@@ -1,0 +1,77 @@
+"""What processes tell about themselves: Prometheus text, and the kernel's files in /proc. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE"})
+CHILDREN = frozenset(
+    {
+        "deployments",
+        "services",
+        "configmaps",
+        "serviceaccounts",
+        "poddisruptionbudgets",
+        "horizontalpodautoscalers",
+    }
+)
+
+
+class Written(NamedTuple):
+    """Writes that only the operator does, by the API server's count."""
+
+    children: int = 0
+    statuses: int = 0
+
+    def since(self, before: "Written") -> "Written":
+        return Written(self.children - before.children, self.statuses - before.statuses)
+
+
+def samples(text: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
+    """Labels and value of each sample of that name."""
+    for found in _SAMPLE.finditer(text):
+        if found[1] == name:
+            yield dict(_LABEL.findall(found[2] or "")), float(found[3])
+
+
+def written(api_server: str) -> Written:
+    """From the API server's metrics. Children's status and scale are written by Kubernetes."""
+    children = statuses = 0
+    for labels, value in samples(api_server, "apiserver_request_total"):
+        if labels["verb"] not in WRITES:
+            continue
+        if labels["resource"] in CHILDREN and not labels["subresource"]:
+            children += int(value)
+        elif (labels["resource"], labels["subresource"]) == ("llmservices", "status"):
+            statuses += int(value)
+    return Written(children, statuses)
+
+
+def requests(operator: str) -> Counter[str]:
+    """The operator's own count, as "write Kind" and "read Kind"."""
+    counted: Counter[str] = Counter()
+    for labels, value in samples(operator, "rest_client_requests_total"):
+        verb = "write" if labels["method"] in WRITES else "read"
+        counted[f"{verb} {labels.get('kind', '')}"] += int(value)
+    return counted
+
+
+def cpu_seconds(stat: str, ticks: int) -> float:
+    """User and system time, from /proc/PID/stat; ticks: of the clock in a second."""
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / ticks
+
+
+def machine_seconds(stat: str, ticks: int) -> float:
+    """What all processes of the machine used, from /proc/stat."""
+    user, nice, system, _idle, _waits, irq, softirq, *_ = map(int, stat.split("\n")[0].split()[1:])
+    return (user + nice + system + irq + softirq) / ticks
+
+
+def mebibytes(status: str, field: str) -> float:
+    """A field such as VmHWM of /proc/PID/status."""
+    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
