@@ -1,11 +1,11 @@
 # Thin on purpose: each target is a tool's own command, or a script under dev/ that can be read.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e lint generate images
+.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e lint generate images bench-operator
 PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Python tools, pinned by hash, into .venv
 
@@ -41,3 +41,8 @@ generate: setup ## Rewrite what is generated: the CRD, its reference, the golden
 
 images: setup ## Build the operator's and the server's image
 	@$(BIN)/python -m dev.images
+
+N ?= 1000
+QUIET ?= 60
+bench-operator: setup ## N=1000: time, requests, CPU and memory beside a floor without operator
+	@$(BIN)/python -m bench.operator --resources $(N) --quiet $(QUIET) $(if $(FOREIGN),--foreign)

@@ -5,38 +5,50 @@ error or Ctrl-C. First the floor, then, on a cluster made anew, the operator.
 """
 
 import argparse
+import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import uvloop
 from devcluster import Cluster, failures
-from dev.progress import say
 
-from bench.operator import figures, floor, process, workload
-from bench.operator.api import Api, all_of, connected
+from bench.operator import changes, creation, figures, floor, process, standing, workload
+from bench.operator.api import Api, RefusedError, all_of, connected
 from bench.operator.figures import Figure
 from bench.operator.machine import SPAN_HEAD, Machine
-from bench.operator.scenarios import Scenarios
-from bench.operator.view import TooLate, View, watching
+from bench.operator.subject import Subject
+from bench.operator.view import TooLateError, View, watching
+from dev.progress import say
 
 _KINDS = ("Deployment", "ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget")
 _HPA = "HorizontalPodAutoscaler"
-_LEAST, _EACH = 120.0, 0.6  # seconds that one wait may take: at least, and for each resource
+_EXPECTED = (TooLateError, RefusedError, process.OperatorError, *failures.EXPECTED)
+_SERVED = 30.0  # seconds until a kind that was just defined is there
 
 
 def main() -> int:
+    """Exit status 0, or 1 after a sentence on standard error."""
     options = _parser().parse_args()
     cluster = Cluster(options.cluster)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         uvloop.run(_run(cluster, options))
-    except (TooLate, process.OperatorError, *failures.EXPECTED) as error:
-        print(f"bench: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup):  # what fails beside the watches
+            first = cast("tuple[BaseException, ...]", first.exceptions)[0]
+        if not isinstance(first, _EXPECTED):
+            raise
+        print(f"bench: {failures.text(first)}", file=sys.stderr)
         return 1
     finally:
         cluster.down()
@@ -58,12 +70,12 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
     number: int = options.resources
-    limit = _LEAST + _EACH * number
     machine = Machine(cluster, [])
     least = None
     if not options.no_floor:
         async with _prepared(cluster, number, _HPA) as (api, view):
-            least = await floor.measure(api, view, machine, number, limit)
+            bare = floor.Bare(api, view, machine, number)
+            least = await bare.measure(changes=not options.only_create)
         say(f"the floor: {least}")
     async with _prepared(cluster, number, _HPA, "LLMService") as (api, view):
         with tempfile.TemporaryDirectory() as folder:
@@ -75,8 +87,8 @@ async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
             operator.spawn()
             try:
                 await operator.leads()
-                scenarios = Scenarios(api, view, operator, machine, least, number, limit)
-                found = await _measured(scenarios, options)
+                subject = Subject(api, view, operator, machine, least, number)
+                found = await _measured(subject, options)
             finally:
                 operator.stop()
             if options.profile:
@@ -84,39 +96,51 @@ async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
         _print(found, machine, number)
 
 
-async def _measured(scenarios: Scenarios, options: argparse.Namespace) -> list[Figure]:
-    found = await scenarios.create_all()
-    found += await scenarios.create_one()
-    if options.only_create:
-        return found
-    found += await scenarios.stay_quiet(options.quiet)
-    found += await scenarios.edit_one()
-    found += await scenarios.change_all()
-    found += await scenarios.delete_some()
-    found += await scenarios.restart()
+async def _measured(on: Subject, options: argparse.Namespace) -> list[Figure]:
+    found = await creation.create_all(on)
+    found += await creation.create_one(on)
+    if not options.only_create:
+        found += await standing.stay_quiet(on, options.quiet)
+        found += await changes.edit_one(on)
+        found += await changes.change_all(on)
+        found += await changes.delete_some(on)
+        found += await standing.restart(on)
     if options.foreign:
-        found += await scenarios.among_others()
+        found += await standing.among_others(on)
     return found
 
 
 @asynccontextmanager
 async def _prepared(
     cluster: Cluster, resources: int, *more: str
-) -> AsyncIterator[tuple[Api, View]]:
+) -> AsyncGenerator[tuple[Api, View]]:
     """A cluster made anew, with nodes for so many resources, and a view of all that counts."""
     say(f"cluster {cluster.name}: a new one …")
     cluster.down()
     cluster.up(shape="kwok")
     cluster.kubectl("apply", "--server-side", "-f", "crds")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/llmservices.llmservice.io")
-    cluster.kubectl("get", "llmservices")  # it asks again while the kind's storage is made
     async with connected(cluster.kubeconfig) as api:
         await api.create(workload.namespace(workload.NAMESPACE))
         await api.create(workload.wide_range())
         await all_of(api.create(node) for node in workload.nodes(resources))
         cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
+        await _served(api, "LLMService")
         async with watching(api, workload.NAMESPACE, [*_KINDS, *more]) as view:
             yield api, view
+
+
+async def _served(api: Api, kind: str) -> None:
+    """Return once the API server, which was just told of the kind, has it."""
+    deadline = time.monotonic() + _SERVED
+    while True:
+        try:
+            await api.listed(kind, workload.NAMESPACE)
+        except RefusedError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def _print(found: list[Figure], machine: Machine, resources: int) -> None:

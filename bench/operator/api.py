@@ -5,7 +5,7 @@ So many requests at once over pooled connections, JSON as it is, no cache and no
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ _PATHS = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The API server's answer was an error; its words are the text."""
 
 
 class Api:
-    def __init__(self, session: aiohttp.ClientSession, server: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, server: str, headers: dict[str, str]
+    ) -> None:
         self._session, self._server, self._headers = session, server, headers
 
     async def create(self, obj: Manifest) -> None:
@@ -71,7 +73,7 @@ class Api:
                 *lines, rest = (rest + chunk).split(b"\n")
                 if lines:
                     yield [json.loads(line) for line in lines if line]
-        raise Refused(f"the watch of {kind} ended")
+        raise RefusedError(f"the watch of {kind} ended")
 
     async def _request(
         self, method: str, path: str, body: str | None = None, content: str = "application/json"
@@ -84,12 +86,12 @@ class Api:
         ) as response:
             text = await response.read()
             if response.status >= 400:
-                raise Refused(f"{method} {path}: {response.status} {text[:500].decode()}")
+                raise RefusedError(f"{method} {path}: {response.status} {text[:500].decode()}")
             return text
 
 
 @asynccontextmanager
-async def connected(kubeconfig: Path) -> AsyncIterator[Api]:
+async def connected(kubeconfig: Path) -> AsyncGenerator[Api]:
     found = from_kubeconfig(kubeconfig)
     connector = aiohttp.TCPConnector(ssl=found.tls, limit=0)
     timeout = aiohttp.ClientTimeout(total=60)

@@ -48,7 +48,7 @@ HEAD = ("what", "measured", "floor", "ratio", "target", "", "best rival")
 
 def row(figure: Figure) -> tuple[str, ...]:
     sign = "<" if figure.below else "≤"
-    unit = "×" if figure.floor is not None else figure.unit
+    unit = "times" if figure.floor is not None else figure.unit
     target = "" if figure.target is None else f"{sign} {_number(figure.target, unit)}"
     return (
         figure.what,
@@ -65,7 +65,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns stand in line in a terminal too. The first row is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        + " |"
         for cells in rows
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
@@ -97,4 +99,4 @@ def busy_until(samples: Sequence[tuple[float, float]], share: float) -> float:
 
 def _number(value: float, unit: str) -> str:
     digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
-    return f"{value:.{digits}f}{'' if unit in ('', '×', '%') else ' '}{unit}"
+    return f"{value:.{digits}f}{'' if unit in ('', '%') else ' '}{unit}"

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ class Machine:
     spans: list[Span]
 
     @contextmanager
-    def span(self, name: str, operator: int | None = None) -> Iterator[None]:
+    def span(self, name: str, operator: int | None = None) -> Generator[None]:
         """operator: its process, which must live to the end."""
         begun, before = time.monotonic(), self._used(operator)
         yield

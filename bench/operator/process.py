@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,12 @@ class OperatorError(Exception):
     """It ended, or did not start in time; with the end of its log."""
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @dataclass
 class Operator:
     """profile: where cProfile's figures go when it ends; it then costs more CPU."""
@@ -42,7 +47,7 @@ class Operator:
     log: Path
     profile: Path | None = None
     flags: Sequence[str] = ()
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=_free_port)
     _process: "subprocess.Popen[bytes] | None" = None
 
     def spawn(self) -> None:
@@ -88,9 +93,6 @@ class Operator:
     def memory(self, field: str = "VmHWM") -> float:
         """MiB: VmHWM is the peak, VmRSS what it is now."""
         return samples.mebibytes(self._proc("status"), field)
-
-    async def requests(self) -> Counter[str]:
-        return samples.requests(await self.metrics())
 
     async def metrics(self) -> str:
         url = f"http://127.0.0.1:{self.port}/metrics"
@@ -141,7 +143,9 @@ def account(cluster: Cluster, file: Path) -> None:
     items = [space, *(found for found in rendered if found["kind"] != "Deployment")]
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     cluster.kubectl("apply", "--server-side", "-f", "-", input=bundle)
-    token = cluster.kubectl("create", "token", "llmservice-operator", "-n", SYSTEM, "--duration=24h")
+    token = cluster.kubectl(
+        "create", "token", "llmservice-operator", "-n", SYSTEM, "--duration=24h"
+    )
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
     file.touch(mode=0o600)
@@ -154,9 +158,3 @@ def costly(profile: Path, out: Path) -> None:
         found = pstats.Stats(str(profile), stream=stream)
         found.strip_dirs().sort_stats("tottime").print_stats(45)
         found.sort_stats("cumulative").print_stats(70)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -30,6 +30,22 @@ class Written(NamedTuple):
         return Written(self.children - before.children, self.statuses - before.statuses)
 
 
+class Asked(NamedTuple):
+    """The operator's own count of its requests. writes: neither Events nor the lease."""
+
+    writes: int = 0
+    events: int = 0
+    leases: int = 0
+    reads: int = 0
+
+    @property
+    def all_but_leases(self) -> int:
+        return self.writes + self.events + self.reads
+
+    def since(self, before: "Asked") -> "Asked":
+        return Asked(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 def samples(text: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
     """Labels and value of each sample of that name."""
     for found in _SAMPLE.finditer(text):
@@ -50,13 +66,14 @@ def written(api_server: str) -> Written:
     return Written(children, statuses)
 
 
-def requests(operator: str) -> Counter[str]:
-    """The operator's own count, as "write Kind" and "read Kind"."""
+def asked(operator: str) -> Asked:
+    """From the operator's metrics."""
     counted: Counter[str] = Counter()
     for labels, value in samples(operator, "rest_client_requests_total"):
-        verb = "write" if labels["method"] in WRITES else "read"
-        counted[f"{verb} {labels.get('kind', '')}"] += int(value)
-    return counted
+        kind, writes = labels["kind"], labels["method"] in WRITES
+        special = {"Event": "events", "Lease": "leases"}.get(kind)
+        counted[special or ("writes" if writes else "reads")] += int(value)
+    return Asked(**counted)
 
 
 def cpu_seconds(stat: str, ticks: int) -> float:
@@ -67,7 +84,7 @@ def cpu_seconds(stat: str, ticks: int) -> float:
 
 def machine_seconds(stat: str, ticks: int) -> float:
     """What all processes of the machine used, from /proc/stat."""
-    user, nice, system, _idle, _waits, irq, softirq, *_ = map(int, stat.split("\n")[0].split()[1:])
+    user, nice, system, _idle, _waits, irq, softirq, *_ = map(int, stat.splitlines()[0].split()[1:])
     return (user + nice + system + irq + softirq) / ticks
 
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dev.progress import say
-
 from bench.operator.api import Api, Manifest
+from dev.progress import say
 
 _PROGRESS = 5.0  # seconds between two lines
 _PAUSE = 0.005  # between two looks: how exact the times are
@@ -30,7 +29,7 @@ class Sight:
     settled: bool = False
 
 
-class TooLate(Exception):
+class TooLateError(Exception):
     """What should have happened did not, within the time given to it."""
 
 
@@ -50,7 +49,7 @@ class View:
         return sum(ref in self.seen and test(self.seen[ref]) for ref in refs)
 
     async def until(self, what: str, have: Callable[[], int], want: int, limit: float) -> float:
-        """Return the time once `have` is `want`; TooLate after so many seconds."""
+        """Return the time once `have` is `want`; TooLateError after so many seconds."""
         begun = said = time.monotonic()
         while True:
             self._changed.clear()
@@ -58,7 +57,7 @@ class View:
                 return time.monotonic()
             now = time.monotonic()
             if now - begun > limit:
-                raise TooLate(f"{what}: {found} of {want} after {limit:.0f} s")
+                raise TooLateError(f"{what}: {found} of {want} after {limit:.0f} s")
             if now - said > _PROGRESS:
                 said = now
                 say(f"  {what}: {found} of {want}")
@@ -90,7 +89,7 @@ class View:
 
 
 @asynccontextmanager
-async def watching(api: Api, namespace: str, kinds: Collection[str]) -> AsyncIterator[View]:
+async def watching(api: Api, namespace: str, kinds: Collection[str]) -> AsyncGenerator[View]:
     """A view of these kinds; every watch runs once it is given, and one that ends is an error."""
     view = View()
     async with asyncio.TaskGroup() as group:
@@ -107,8 +106,10 @@ async def watching(api: Api, namespace: str, kinds: Collection[str]) -> AsyncIte
 
 
 def sight(obj: Manifest, kind: str) -> Sight:
-    uid, generation = obj["metadata"]["uid"], obj["metadata"].get("generation", 0)
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    meta: Manifest = obj["metadata"]
+    spec: Manifest = obj.get("spec") or {}
+    status: Manifest = obj.get("status") or {}
+    uid, generation = meta["uid"], meta.get("generation", 0)
     if kind == "Deployment":
         image = spec["template"]["spec"]["containers"][0]["image"]
         wanted, fresh = spec["replicas"], status.get("observedGeneration", 0) >= generation
@@ -116,9 +117,10 @@ def sight(obj: Manifest, kind: str) -> Sight:
         settled = fresh and counts == {wanted} and status.get("replicas") == wanted
         return Sight(uid, image, ready=status.get("readyReplicas") == wanted, settled=settled)
     if kind == "LLMService":
+        conditions: list[Manifest] = status.get("conditions", [])
         true = {
             condition["type"]: condition["status"]
-            for condition in status.get("conditions", ())
+            for condition in conditions
             if condition.get("observedGeneration") == generation
         }
         ready = true.get("Ready") == "True"

@@ -16,6 +16,11 @@ _GPUS = 64  # of a node
 FOREIGN_NODES, FOREIGN_PODS = 2_000, 20_000
 
 
+def patience(resources: int) -> float:
+    """Seconds that any one wait may take."""
+    return 120 + 0.6 * resources
+
+
 def name(number: int) -> str:
     return f"model-{number:05}"
 
@@ -29,6 +34,11 @@ def resource(number: int) -> Manifest:
         "metadata": {"name": name(number), "namespace": NAMESPACE},
         "spec": {"model": {"uri": "hf://Qwen/Qwen2.5-7B-Instruct"}, **scaled},
     }
+
+
+def with_image(image: str) -> Manifest:
+    """The merge patch by which a user asks for another image."""
+    return {"spec": {"engine": {"image": image}}}
 
 
 def children(resource: Manifest, image: str = IMAGE) -> list[Manifest]:

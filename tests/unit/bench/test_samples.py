@@ -1,0 +1,59 @@
+"""What processes tell about themselves is read right."""
+
+from bench.operator.samples import (
+    Asked,
+    Written,
+    asked,
+    cpu_seconds,
+    machine_seconds,
+    mebibytes,
+    written,
+)
+
+_API_SERVER = """
+# TYPE apiserver_request_total counter
+apiserver_request_total{code="201",verb="APPLY",resource="deployments",subresource=""} 7
+apiserver_request_total{code="409",verb="APPLY",resource="services",subresource=""} 1
+apiserver_request_total{code="201",verb="POST",resource="configmaps",subresource=""} 2
+apiserver_request_total{code="200",verb="DELETE",resource="configmaps",subresource=""} 1
+apiserver_request_total{code="200",verb="PUT",resource="deployments",subresource="status"} 99
+apiserver_request_total{code="200",verb="LIST",resource="deployments",subresource=""} 99
+apiserver_request_total{code="201",verb="POST",resource="pods",subresource=""} 99
+apiserver_request_total{code="201",verb="POST",resource="llmservices",subresource=""} 99
+apiserver_request_total{code="200",verb="PATCH",resource="llmservices",subresource="status"} 1.2e+01
+apiserver_request_total_other{verb="APPLY",resource="deployments",subresource=""} 99
+"""
+
+_OPERATOR = """
+rest_client_requests_total{code="201",kind="Deployment",method="PATCH"} 3.0
+rest_client_requests_total{code="200",kind="LLMService",method="PATCH"} 2.0
+rest_client_requests_total{code="201",kind="Event",method="POST"} 4.0
+rest_client_requests_total{code="200",kind="Lease",method="PUT"} 5.0
+rest_client_requests_total{code="200",kind="Lease",method="GET"} 1.0
+rest_client_requests_total{code="<error>",kind="Secret",method="GET"} 6.0
+rest_client_requests_created{code="200",kind="Lease",method="PUT"} 1.7e+09
+"""
+
+
+def test_writes_of_children_and_statuses_are_counted_and_no_others() -> None:
+    assert written(_API_SERVER) == Written(children=11, statuses=12)
+    assert written(_API_SERVER).since(Written(1, 2)) == Written(10, 10)
+
+
+def test_the_operators_requests_are_counted_by_purpose() -> None:
+    assert asked(_OPERATOR) == Asked(writes=5, events=4, leases=6, reads=6)
+    assert asked(_OPERATOR).all_but_leases == 15
+
+
+def test_cpu_is_read_past_a_name_with_spaces_and_brackets() -> None:
+    stat = "42 (a b) c) S 1 1 1 0 -1 4194560 100 0 0 0 250 50 7 7 20 0 9 0"
+    assert cpu_seconds(stat, ticks=100) == 3
+
+
+def test_the_machine_is_busy_but_while_it_idles_or_waits_for_a_disk() -> None:
+    assert machine_seconds("cpu  100 10 50 9000 900 20 20 500\ncpu0 1 1 1 1", ticks=100) == 2
+
+
+def test_memory_is_given_in_mebibytes() -> None:
+    status = "Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n"
+    assert (mebibytes(status, "VmHWM"), mebibytes(status, "VmRSS")) == (2, 1)
