@@ -57,7 +57,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.operator", description=__doc__)
-    parser.add_argument("--resources", type=int, default=1000, metavar="N")
+    parser.add_argument("--resources", type=_several, default=1000, metavar="N", help="10 or more")
     parser.add_argument("--quiet", type=float, default=60, metavar="SECONDS", help="600 in full")
     parser.add_argument("--foreign", action="store_true", help="2,000 nodes, 20,000 pods of others")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="what costs most, by cProfile")
@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cluster", default="bench", metavar="NAME", help="default: bench")
     parser.add_argument("--flag", action="append", default=[], help="of the operator; repeatable")
     return parser
+
+
+def _several(text: str) -> int:
+    if int(text) < 10:
+        raise argparse.ArgumentTypeError(f"write a number of 10 or more, not {text}")
+    return int(text)
 
 
 async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
