@@ -27,6 +27,7 @@ _HERE = Path(__file__).parent
 _TEST_SECONDS = 2 * START_SECONDS
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = [f"test_{name}" for name in _ORDER]
     for item in items:
