@@ -25,11 +25,11 @@ _PREPARE = (
 _PREPARE_SECONDS = 7200
 _END_SECONDS = 60
 # Tests wait more than they compute, so that more of them run at once than there are cores. What
-# shares a cluster stays together: the tests of a file, in e2e those of a group (see its conftest).
+# shares a cluster stays together: the tests of a file, and in e2e what its conftest says.
 _SIDE_BY_SIDE = {
     "unit": ("--numprocesses=4",),
     "cluster": ("--numprocesses=3", "--dist=loadfile"),
-    "e2e": ("--numprocesses=2", "--dist=loadgroup", "--verbose"),
+    "e2e": ("--numprocesses=2", "--dist=loadscope", "--verbose"),
 }
 
 

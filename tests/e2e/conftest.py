@@ -10,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from devcluster import Cluster
+from xdist.scheduler import LoadScopeScheduling
 
 from dev import stack
 from tests.e2e.devcluster.traces import Host
@@ -27,20 +29,29 @@ _HERE = Path(__file__).parent
 _TEST_SECONDS = 2 * START_SECONDS
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = [f"test_{name}" for name in _ORDER]
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
-            group = "service" if item.path.parent == _HERE else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
 
     def place(item: pytest.Item) -> int:
         ours = item.path.parent == _HERE and item.path.stem in names
         return names.index(item.path.stem) if ours else -1
 
     items.sort(key=place)
+
+
+class _ByCluster(LoadScopeScheduling):
+    """What shares a cluster runs in one process: this folder's tests, and those of another file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "service" if Path(file).parent.name == _HERE.name else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByCluster:
+    return _ByCluster(config, log)
 
 
 @pytest.fixture(scope="session")
