@@ -17,14 +17,13 @@ from llmservice_operator.api.conditions import Reason
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError
+from llmservice_operator.desired import Desired
 from llmservice_operator.leader import Leader, NotLeadingError
 from llmservice_operator.observed import Observed, Problem
-from llmservice_operator.ownership import stamped
 from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
 from llmservice_operator.records import Key, Resource
-from llmservice_operator.render import RenderDefaults, render
 from llmservice_operator.report import Reporter
 from llmservice_operator.store import Store
 
@@ -42,7 +41,7 @@ class Controller:
     writer: Writer
     places: Places
     reporter: Reporter
-    defaults: RenderDefaults
+    desired: Desired
     _busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _draining: bool = False
@@ -88,7 +87,7 @@ class Controller:
     def _read(self, resource: Resource) -> tuple[LLMService | None, list[Manifest], list[Problem]]:
         try:
             service = LLMService.parse(resource.manifest)
-            desired = [stamped(manifest) for manifest in render(service, self.defaults)]
+            desired = self.desired.children(resource, service)
         except InvalidSpec as fault:
             return None, [], [Problem(Reason.INVALID_SPEC, str(fault), stalled=True)]
         except Exception as fault:
@@ -112,6 +111,7 @@ class Controller:
         return status.compute(status.Situation(service, observed, problems, fitting, now))
 
     def _forget(self, key: Key) -> None:
+        self.desired.forget(key)
         self.prerequisites.forget(key)
         self.writer.forget(key)
         self.reporter.forget(key)

@@ -17,6 +17,7 @@ from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.connection import connect
 from llmservice_operator.controller import Controller
+from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
 from llmservice_operator.leader import Leader, monotonic
 from llmservice_operator.places import Places
@@ -62,7 +63,7 @@ async def run(settings: Settings) -> int:
         Writer(client, store),
         places,
         Reporter(client, store, Recorder(client, settings.identity)),
-        RenderDefaults(server_image=settings.server_image),
+        Desired(RenderDefaults(server_image=settings.server_image)),
     )
     http = await endpoints.serve(settings.http_port, watch.synced)
 

@@ -16,11 +16,12 @@ from typing import Any, cast
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from llmservice_operator import controller, records, report
+from llmservice_operator import desired, records, report
 from llmservice_operator.api import LLMService, Manifest
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.controller import Controller
+from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import CHILDREN, Kind
 from llmservice_operator.leader import Leader
@@ -74,7 +75,7 @@ class World:
             Writer(client, self.store),
             Places(self.store, self.queue.add, sees_nodes=True),
             Reporter(client, self.store, Recorder(client, "me")),
-            _DEFAULTS,
+            Desired(_DEFAULTS),
         )
         self.relist()
 
@@ -342,7 +343,7 @@ def test_a_fault_of_our_own_becomes_a_condition(monkeypatch: pytest.MonkeyPatch)
     def faulty(*_: object) -> list[Manifest]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(controller, "render", faulty)
+    monkeypatch.setattr(desired, "render", faulty)
     monkeypatch.setattr(report, "PAUSE", 0.0)
     world = World()
     world.write_spec(0)

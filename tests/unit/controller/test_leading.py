@@ -8,6 +8,7 @@ from llmservice_operator.api import Manifest
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.controller import Controller
+from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import Kind
 from llmservice_operator.leader import DEADLINE, Leader
@@ -83,7 +84,7 @@ async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
         Writer(client, store),
         Places(store, queue.add, sees_nodes=True),
         Reporter(client, store, Recorder(client, "me")),
-        RenderDefaults(server_image="server:1"),
+        Desired(RenderDefaults(server_image="server:1")),
     )
     await _renew(leader, leases)
     worker = asyncio.create_task(controller.work())
