@@ -2,23 +2,28 @@
 
 Promises: every refusal is an ApiError with the server's own sentence and, where it says so, how
 long to wait, and so is an answer that cannot be read; every request has a timeout and is counted;
+all but watches and the Lease keep the pace, and whoever is told 429 holds them up (pace.py);
 a write of anything but the Lease asks may_write right before it is sent. Never: a retry (the queue
 does that), a cache, a log of a body.
 """
 
 import json
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from llmservice_operator import metrics
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import LEASE, Kind
+from llmservice_operator.pace import Pace
 from llmservice_operator.records import FIELD_MANAGER
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")
@@ -28,6 +33,7 @@ _MANAGER = {"fieldManager": FIELD_MANAGER}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 R = TypeVar("R")
 NAMESPACE_TERMINATING, UNREADABLE = "NamespaceTerminating", "Unreadable"  # reasons of ApiError
+_TOO_MANY = 429
 PAGE = 500  # objects in one answer to a list
 
 
@@ -73,18 +79,28 @@ class Selection:
 
 class Client:
     def __init__(
-        self, connection: Connection, may_write: Callable[[], None], *, dry_run: bool = False
+        self,
+        connection: Connection,
+        may_write: Callable[[], None],
+        *,
+        per_second: float = 0,
+        dry_run: bool = False,
     ) -> None:
-        """may_write raises where a write must not be sent now (see leader.py). With dry_run no
-        request writes anything.
+        """may_write raises where a write must not be sent now (see leader.py). per_second: a
+        ceiling on the requests; 0 is none. With dry_run no request writes anything.
         """
         self.connection = connection
         self._may_write = may_write
+        self._pace = Pace(per_second, time.monotonic)
+        self._host = urlsplit(connection.server).netloc
         self._dry_run = {"dryRun": "All"} if dry_run else {}
         # No limit on connections: what is in flight is bounded by the workers and the watches.
         self.connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls)
         self._session = aiohttp.ClientSession(
-            connector=self.connector, timeout=_TIMEOUT, headers={"User-Agent": FIELD_MANAGER}
+            connector=self.connector,
+            timeout=_TIMEOUT,
+            headers={"User-Agent": FIELD_MANAGER},
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:
@@ -172,28 +188,36 @@ class Client:
 
     @asynccontextmanager
     async def _send(self, request: _Request) -> AsyncGenerator[aiohttp.ClientResponse]:
-        body, method, kind = request.body, request.method, request.kind.name
-        query = request.query
+        body, method, kind, query = request.body, request.method, request.kind, request.query
+        if kind is not LEASE and "watch" not in query:
+            await self._pace.turn()
         if method != "GET":
             query = query | self._dry_run
-            if request.kind is not LEASE:
+            if kind is not LEASE:
                 self._may_write()
+        # Encoded here, since yarl would look at every character again.
+        url = f"{self.connection.server}{request.path}?{urlencode(query)}"
         try:
             async with self._session.request(
                 method,
-                self.connection.server + request.path,
-                params=query,
+                URL(url, encoded=True),
                 data=_encoded(body) if body else None,
                 headers={**self.connection.headers(), "Content-Type": request.content},
                 timeout=request.timeout,
             ) as response:
-                metrics.requests.labels(str(response.status), method, kind).inc()
+                self._count(str(response.status), request)
                 if response.status >= 400:
-                    raise await _refusal(response)
+                    error = await _refusal(response)
+                    if error.code == _TOO_MANY and error.retry_after:
+                        self._pace.hold(error.retry_after)
+                    raise error
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            metrics.requests.labels("<error>", method, kind).inc()
+            self._count("<error>", request)
             raise ApiError(0, "NoAnswer", str(error) or type(error).__name__) from error
+
+    def _count(self, code: str, request: _Request) -> None:
+        metrics.requests.labels(code, request.method, self._host, request.kind.name).inc()
 
 
 def _decoded(text: bytes) -> Manifest:

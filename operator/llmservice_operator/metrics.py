@@ -32,9 +32,25 @@ queue_seconds = Histogram(
     ("name",),
     buckets=_BUCKETS,
 ).labels(CONTROLLER)
+queue_work_seconds = Histogram(
+    "workqueue_work_duration_seconds",
+    "Seconds that a worker held a key.",
+    ("name",),
+    buckets=_BUCKETS,
+).labels(CONTROLLER)
+queue_unfinished = Gauge(
+    "workqueue_unfinished_work_seconds",
+    "Seconds that all keys now with workers have been there, together.",
+    ("name",),
+).labels(CONTROLLER)
+queue_longest = Gauge(
+    "workqueue_longest_running_processor_seconds",
+    "Seconds that the key longest with a worker has been there.",
+    ("name",),
+).labels(CONTROLLER)
 
 requests = Counter(
-    "rest_client_requests", "Requests to the API server.", ("code", "method", "kind")
+    "rest_client_requests", "Requests to the API server.", ("code", "method", "host", "kind")
 )
 applies = Counter(
     "llmservice_operator_child_writes", "Writes of children by kind and outcome.", ("kind", "verb")

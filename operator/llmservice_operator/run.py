@@ -34,6 +34,7 @@ from llmservice_operator.watch import Watch
 # one such object would hide all others, since a list is decoded as a whole. The decoder's stack is
 # some 200 bytes a level (CPython 3.11; from 3.12 on C has a limit of its own, of 10,000 as well).
 RECURSION = 20_000
+_KEPT = 8  # one worker in so many is never with the namespace that has most of them
 GRACE = 1.0  # seconds for reconciles under way, and as many for the Lease
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ async def run(settings: Settings) -> int:
 
     on_signals()
     leader = Leader(settings.lease_namespace, settings.lease_name, settings.identity, monotonic)
-    client = Client(connect(), leader.check)
-    store, queue = Store(), Queue[Key]()
+    client = Client(connect(), leader.check, per_second=settings.requests_per_second)
+    store = Store()
+    queue = Queue[Key](lambda key: key.namespace, settings.workers - settings.workers // _KEPT)
     places = Places(store, queue.add, sees_nodes=not settings.namespaces)
     watch = Watch(client, settings.namespaces, store, queue.add, on_signals)
     controller = Controller(

@@ -20,6 +20,7 @@ class Settings:
     lease_namespace: str
     lease_name: str
     workers: int
+    requests_per_second: float
     http_port: int
     log_level: str
     identity: str
@@ -42,7 +43,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="operators with one name take turns; default: llmservice-operator",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=8, help="resources reconciled at once; default: 8"
+        "--workers", type=_positive, default=32, help="resources reconciled at once; default: 32"
+    )
+    parser.add_argument(
+        "--requests-per-second",
+        type=_not_negative,
+        default=500,
+        metavar="N",
+        help="to the API server at most, but for watches and the Lease; 0: no limit; default: 500",
     )
     parser.add_argument(
         "--http-port", type=int, default=8080, help="of /healthz, /readyz, /metrics; default: 8080"
@@ -59,6 +67,7 @@ def from_flags(flags: argparse.Namespace) -> Settings:
         lease_namespace=flags.lease_namespace or _own_namespace(),
         lease_name=flags.lease_name,
         workers=flags.workers,
+        requests_per_second=flags.requests_per_second,
         http_port=flags.http_port,
         log_level=flags.log_level,
         identity=_identity(),
@@ -69,6 +78,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"write a number of 1 or more, not {text}")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"write a number of 0 or more, not {text}")
     return number
 
 

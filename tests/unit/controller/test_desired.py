@@ -34,7 +34,10 @@ def _wanted(desired: Desired, seen: Resource) -> list[Manifest]:
 
 
 def _resource(image: str, **meta: Any) -> Resource:
-    spec = {"model": {"uri": "hf://org/model-7B"}, "engine": {"image": image, "env": [{"name": "A", "value": "é"}]}}
+    spec = {
+        "model": {"uri": "hf://org/model-7B"},
+        "engine": {"image": image, "env": [{"name": "A", "value": "é"}]},
+    }
     return resource(spec=spec, **meta)
 
 
@@ -43,7 +46,8 @@ def test_a_generation_is_rendered_once_and_every_asker_gets_the_same(rendered: l
     first = _wanted(desired, seen)
     again = _wanted(desired, seen)
     assert rendered == ["a"]
-    assert first == again == [stamped(m) for m in render(LLMService.parse(seen.manifest), _DEFAULTS)]
+    service = LLMService.parse(seen.manifest)
+    assert first == again == [stamped(m) for m in render(service, _DEFAULTS)]
     again[0]["metadata"]["name"] = "spoiled"
     assert _wanted(desired, seen) == first
 
