@@ -122,6 +122,7 @@ class Writer:
         try:
             written = await self._apply(manifest, live)
         except ApiError as error:
+            metrics.refusals.labels(ref.kind, f"{error.code}").inc()
             if error.code == 409 and live is None:
                 memory.taken.add(ref)  # by whom, the next attempt says
             elif error.code in _REFUSED and error.reason != NAMESPACE_TERMINATING:
@@ -165,6 +166,7 @@ class Writer:
             await self._client.delete(kind, ref.namespace, ref.name, surplus.uid)
         except ApiError as error:
             if error.code not in (404, 409):  # gone, or a namesake that is not ours
+                metrics.refusals.labels(ref.kind, f"{error.code}").inc()
                 raise
         self._store.remove(surplus)
         metrics.applies.labels(kind.name, "delete").inc()

@@ -8,6 +8,7 @@ nothing. A key whose reconcile fails comes back after a back-off; no worker ever
 import asyncio
 import contextlib
 import logging
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -126,7 +127,7 @@ class Controller:
                 return
             self._busy += 1
             self._idle.clear()
-            current = logs.current.set(key)
+            current = logs.current.set(logs.Reconcile(key, secrets.token_hex(4)))
             try:
                 with metrics.workers_busy.track_inprogress(), metrics.reconcile_seconds.time():
                     result = await self._attempt(key)

@@ -6,11 +6,17 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
-async def serve(port: int, ready: Callable[[], bool]) -> web.AppRunner:
-    """Serve on all addresses until the runner's cleanup(). ready: are all first lists in?"""
+async def serve(
+    port: int, ready: Callable[[], bool], faults: Callable[[], list[str]]
+) -> web.AppRunner:
+    """Serve on all addresses until the runner's cleanup(). ready: are all first lists in? faults:
+    what hangs, in sentences; that the event loop turns shows in the answer itself.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")  # the event loop answers; a dead task ends the process
+        if found := faults():
+            return web.Response(status=503, text="".join(f"{fault}\n" for fault in found))
+        return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         if ready():

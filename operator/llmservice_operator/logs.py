@@ -1,4 +1,5 @@
-"""Logs as JSON lines on stderr, each with the resource that was being worked on.
+"""Logs as JSON lines on stderr, each with the resource that was being worked on, and in which
+reconcile: all lines of one have the same id.
 
 Never: a manifest, a Secret, a token.
 """
@@ -7,11 +8,20 @@ import json
 import logging
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from llmservice_operator.records import Key
 
-current: ContextVar[Key | None] = ContextVar("current", default=None)
-"""The LLMService that the running task works on."""
+
+class Reconcile(NamedTuple):
+    """Of which LLMService, and which one of all."""
+
+    key: Key
+    id: str
+
+
+current: ContextVar[Reconcile | None] = ContextVar("current", default=None)
+"""What the running task works on."""
 
 
 class _JsonLines(logging.Formatter):
@@ -22,8 +32,9 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if key := current.get():
-            line |= {"namespace": key.namespace, "llmservice": key.name}
+        if work := current.get():
+            namespace, name = work.key
+            line |= {"namespace": namespace, "llmservice": name, "reconcile": work.id}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

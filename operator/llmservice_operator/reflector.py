@@ -46,7 +46,12 @@ class Reflector(Generic[R]):
     parse: Callable[[Manifest], R]
     sink: Sink[R]
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: float = field(default_factory=time.monotonic)
+    """When the last list, event, bookmark or failure came, or the next try is due."""
     _failures: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.selection.kind.plural} in {self.selection.namespace or 'all namespaces'}"
 
     async def run(self) -> None:
         version: int | None = None
@@ -74,6 +79,7 @@ class Reflector(Generic[R]):
         records, version = await self.client.list(self.selection, self._parsed)
         self.sink.replace(records, version)
         self.synced.set()
+        self.heard = time.monotonic()
         return version
 
     async def _watch(self, version: int) -> int:
@@ -90,6 +96,7 @@ class Reflector(Generic[R]):
         return last
 
     def _take(self, what: str, obj: Manifest) -> int:
+        self.heard = time.monotonic()
         if what == "ERROR":
             raise ApiError(obj.get("code", 500), obj.get("reason", ""), obj.get("message", ""))
         self._failures = 0
@@ -112,6 +119,6 @@ class Reflector(Generic[R]):
         self._failures += 1
         asked = error.retry_after if isinstance(error, ApiError) else 0.0
         seconds = max(asked, backoff.seconds(self._failures, FIRST_PAUSE, LONGEST_PAUSE))
-        where, what = self.selection.namespace or "all namespaces", self.selection.kind.plural
-        log.warning("watch of %s in %s: %s; again in %.1f s", what, where, error, seconds)
+        self.heard = time.monotonic() + seconds
+        log.warning("watch of %s: %s; again in %.1f s", self, error, seconds)
         await asyncio.sleep(seconds)

@@ -43,7 +43,7 @@ class Reporter:
             return 0.0
         self._written[known.key] = now
         self._store.put(resource(answer))
-        await self._recorder.announce(known, transitions(known.status, status))
+        self._recorder.announce(known, transitions(known.status, status))
         return 0.0
 
     def forget(self, key: Key) -> None:

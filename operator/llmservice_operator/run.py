@@ -12,7 +12,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from llmservice_operator import endpoints, logs
+from prometheus_client import REGISTRY
+
+from llmservice_operator import endpoints, health, logs, metrics
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.connection import connect
@@ -35,6 +37,7 @@ from llmservice_operator.watch import Watch
 # some 200 bytes a level (CPython 3.11; from 3.12 on C has a limit of its own, of 10,000 as well).
 RECURSION = 20_000
 _KEPT = 8  # one worker in so many is never with the namespace that has most of them
+_WRITERS = ("worker", "lead", "events", "lease")
 GRACE = 1.0  # seconds for reconciles under way, and as many for the Lease
 
 log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ async def run(settings: Settings) -> int:
     queue = Queue[Key](lambda key: key.namespace, settings.workers - settings.workers // _KEPT)
     places = Places(store, queue.add, sees_nodes=not settings.namespaces)
     watch = Watch(client, settings.namespaces, store, queue.add, on_signals)
+    recorder = Recorder(client, settings.identity)
     controller = Controller(
         store,
         queue,
@@ -64,10 +68,14 @@ async def run(settings: Settings) -> int:
         Prerequisites(client),
         Writer(client, store),
         places,
-        Reporter(client, store, Recorder(client, settings.identity)),
+        Reporter(client, store, recorder),
         Desired(RenderDefaults(server_image=settings.server_image)),
     )
-    http = await endpoints.serve(settings.http_port, watch.synced)
+    metrics.workers.set(settings.workers)
+    REGISTRY.register(metrics.Conditions(lambda: store.statuses() if leader.leads() else ()))
+    http = await endpoints.serve(
+        settings.http_port, watch.synced, lambda: health.faults(queue.held(), watch.silent())
+    )
 
     async def lead() -> None:
         await watch.wait_synced()
@@ -89,6 +97,7 @@ async def run(settings: Settings) -> int:
             ("places", places.run()),
             ("lease", leader.run(client)),
             ("lead", lead()),
+            ("events", recorder.run()),
             *((f"worker {number}", work()) for number in range(settings.workers)),
         )
     }
@@ -101,7 +110,7 @@ async def run(settings: Settings) -> int:
             log.error("%s ended", task.get_name(), exc_info=task.exception())
         # Writers first, the Lease after the last write, the watches last.
         await controller.drain(GRACE)
-        await _end(tasks[name] for name in tasks if name.startswith(("worker", "lead", "lease")))
+        await _end(tasks[name] for name in tasks if name.startswith(_WRITERS))
         try:
             await asyncio.wait_for(leader.release(client), GRACE)
         except (ApiError, TimeoutError) as error:

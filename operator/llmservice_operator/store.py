@@ -9,6 +9,7 @@ changed gives no keys. Never: any I/O, any object whole, any Secret.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
+from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.kinds import LLM_SERVICE, POD
 from llmservice_operator.placement import NodeFacts, Place, Scheduled, Taken
 from llmservice_operator.records import Child, Key, Pod, Ref, Resource
@@ -41,6 +42,10 @@ class Store:
 
     def everyone(self) -> list[Key]:
         return list(self._resources)
+
+    def statuses(self) -> list[Manifest]:
+        """Of all LLMServices."""
+        return [resource.status for resource in self._resources.values()]
 
     def resource(self, key: Key) -> Resource | None:
         return self._resources.get(key)

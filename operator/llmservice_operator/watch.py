@@ -40,6 +40,7 @@ OURS, FOREIGN = f"{MANAGED_BY}={FIELD_MANAGER}", f"{MANAGED_BY}!={FIELD_MANAGER}
 SCHEDULED = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
+_STREAM = 300  # seconds until the server ends kopf's stream; kopf does not tell of bookmarks
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
 SCENERY_WAIT = 10.0  # seconds, for what only explains
 
@@ -79,7 +80,7 @@ class Watch:
                 Reflector(client, Selection(NODE), placement.node, _Nodes(store)),
                 Reflector(client, foreign, placement.scheduled, _Foreign(store)),
             ]
-        self._began = time.monotonic()
+        self._began = self._heard = time.monotonic()
 
     def synced(self) -> bool:
         served = (scope for scope in self._scopes if scope not in self._refused)
@@ -89,6 +90,12 @@ class Watch:
         """Nodes and foreign pods only explain: nothing else waits for them for long."""
         waited = time.monotonic() - self._began
         return waited > SCENERY_WAIT or all(seen.synced.is_set() for seen in self._scenery)
+
+    def silent(self) -> dict[str, float]:
+        """For how many seconds each watch gave no sign of life."""
+        now = time.monotonic()
+        seen = {str(r): now - r.heard for r in (*self._reflectors, *self._scenery)}
+        return seen | {LLM_SERVICE.plural: now - self._heard}
 
     async def wait_synced(self) -> None:
         while not self.synced():  # noqa: ASYNC110 - on what it waits changes while it waits
@@ -124,6 +131,7 @@ class Watch:
                 reason = error
             failures = 1 if time.monotonic() - began > LONGEST_PAUSE else failures + 1
             pause = backoff.seconds(failures, FIRST_PAUSE, LONGEST_PAUSE)
+            self._heard = time.monotonic() + pause
             log.warning("watch of %s: %s; again in %.1f s", LLM_SERVICE.plural, reason, pause)
             await asyncio.sleep(pause)
 
@@ -156,11 +164,13 @@ class Watch:
     ) -> aiohttp.ClientResponse:
         request.headers.update(self._client.connection.headers())
         response = await send(request)
+        self._heard = time.monotonic()
         if request.url.path.endswith(f"/{LLM_SERVICE.plural}") and "watch" not in request.url.query:
             self._relist.set()
         return response
 
     async def _seen(self, event: Any, **_: Any) -> None:
+        self._heard = time.monotonic()
         record = records.resource(event["object"])
         gone = event["type"] == "DELETED"
         self.tell(self.store.remove(record) if gone else self.store.put(record))
@@ -277,6 +287,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.queueing.idle_timeout = 1
     settings.watching.chunk_size = PAGE
+    settings.watching.server_timeout = _STREAM
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     return settings
