@@ -25,7 +25,7 @@ def _of(objects: Objects, kind: str) -> Objects:
     return [found for found in objects if found["kind"] == kind]
 
 
-@pytest.mark.parametrize("values", [(), ("namespaces={NS}", "checkSecrets=false", "replicas=2")])
+@pytest.mark.parametrize("values", [(), ("namespaces={NS}", "checkSecrets=false", "replicas=1")])
 def test_the_api_server_accepts_all_of_it(
     cluster: Cluster, namespace: str, values: tuple[str, ...]
 ) -> None:
@@ -51,6 +51,19 @@ def test_its_pod_meets_the_restricted_standard(cluster: Cluster, namespace: str)
     with pytest.raises(subprocess.CalledProcessError) as refusal:
         cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
     assert "violates PodSecurity" in refusal.value.stderr
+
+
+def test_two_stand_apart_and_a_drain_takes_one_at_a_time(cluster: Cluster, namespace: str) -> None:
+    objects = _render(cluster, namespace)
+    (deployment,), (budget,) = _of(objects, "Deployment"), _of(objects, "PodDisruptionBudget")
+    template = deployment["spec"]["template"]
+    (spread,) = template["spec"]["topologySpreadConstraints"]
+
+    assert deployment["spec"]["replicas"] == 2
+    assert budget["spec"]["maxUnavailable"] == 1
+    for selector in (budget["spec"]["selector"], spread["labelSelector"]):
+        assert selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert not _of(_render(cluster, namespace, "replicas=1"), "PodDisruptionBudget")
 
 
 def test_for_a_list_of_namespaces_nothing_is_granted_beyond_them(

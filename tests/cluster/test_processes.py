@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from devcluster import Cluster
 
-from tests.cluster import services
-from tests.cluster.kube import Kube
+from tests.cluster import services, writes
+from tests.cluster.kube import Kube, eventually
 from tests.cluster.operator_process import Operator
 
+_MANY = 40
 _KINDS = ["ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "ServiceAccount"]
 
 
@@ -61,6 +62,60 @@ def test_a_second_process_stands_by_and_takes_over_at_once_where_the_lease_is_gi
     _settled(kube, "next")
     assert took < 5, took
     second.stop()
+
+
+def test_with_all_hands_full_it_still_gives_the_lease_up_within_two_seconds(
+    operator: Operator, second: Operator, cluster: Cluster, kube: Kube
+) -> None:
+    leases = Kube(cluster.kubeconfig, operator.lease_namespace)
+    names = [f"busy-{number}" for number in range(_MANY)]
+    for name in names:
+        kube.create(services.minimal(name))
+    assert operator.process is not None
+    began = time.monotonic()
+    operator.process.send_signal(signal.SIGTERM)
+
+    def given_up() -> bool:
+        lease = leases.there("Lease", "llmservice-operator")
+        return lease["spec"]["holderIdentity"] != operator.name
+
+    eventually("the lease is free, or another's", given_up)
+    took = time.monotonic() - began
+    unfinished = _MANY - len(kube.list("Deployment"))
+
+    assert operator.process.wait(10) == 0
+    for name in names:
+        _settled(kube, name)
+    assert unfinished, "it had nothing to do any more: this shows nothing"
+    assert took < 2, took
+    second.stop()
+
+
+def test_a_leader_paused_in_the_middle_of_its_work_sends_nothing_more(
+    operator: Operator, second: Operator, kube: Kube
+) -> None:
+    names = [f"half-{number}" for number in range(_MANY)]
+    for name in names:
+        kube.create(services.minimal(name))
+    assert operator.process is not None
+    operator.process.send_signal(signal.SIGSTOP)
+    try:
+        unfinished = _MANY - len(kube.list("Deployment"))
+        second.wait(second.leads, "leading", seconds=30)
+        for name in names:
+            _settled(kube, name)
+        children = {name: kube.children(name) for name in names}
+        before = writes.until_quiet(second)
+    finally:
+        operator.process.send_signal(signal.SIGCONT)
+    operator.wait(lambda: not operator.leads(), "deposed", seconds=5)
+    time.sleep(3)
+
+    assert unfinished, "it had nothing to do any more: this shows nothing"
+    assert {name: kube.children(name) for name in names} == children
+    assert writes.count(second) == before, "there was something to put right"
+    second.stop()
+    operator.wait(operator.leads, "leading again", seconds=10)
 
 
 def test_a_leader_that_stops_answering_is_replaced_and_writes_nothing_when_it_is_back(

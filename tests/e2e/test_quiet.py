@@ -67,8 +67,9 @@ def _may(service: Service, identity: str, verb: str, resource: str) -> str:
 
 
 def _in_operator(service: Service, *command: str) -> str:
-    arguments = ["exec", f"deployment/{stack.RELEASE}", "--", *command]
-    return service.cluster.kubectl("-n", stack.SYSTEM, *arguments)
+    """In the pod that leads."""
+    leader = _of_lease(service, "{.spec.holderIdentity}")
+    return service.cluster.kubectl("-n", stack.SYSTEM, "exec", leader, "--", *command)
 
 
 def _resident_mib(service: Service) -> float:
@@ -85,5 +86,9 @@ def _cpu_seconds(service: Service) -> float:
 
 
 def _lease_version(service: Service) -> str:
-    lease = ["get", "lease", "llmservice-operator", "-o", "jsonpath={.metadata.resourceVersion}"]
+    return _of_lease(service, "{.metadata.resourceVersion}")
+
+
+def _of_lease(service: Service, path: str) -> str:
+    lease = ["get", "lease", stack.RELEASE, "-o", f"jsonpath={path}"]
     return service.cluster.kubectl("-n", stack.SYSTEM, *lease)
