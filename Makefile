@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a tool's own command, or a script under dev/ that can be read.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e lint generate images bench-operator
+.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e test-full lint generate images bench-operator
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -23,6 +23,9 @@ env: setup ## For a shell with the demo's kubectl and helm: eval "$$(make -s env
 
 test: setup ## Lint and every test tier, images building beside the first ones
 	@$(BIN)/python -m dev.tiers lint unit cluster e2e
+
+test-full: setup ## The same, with faults that last minutes and thousands of random sequences
+	@FULL=1 $(BIN)/python -m dev.tiers lint unit cluster e2e
 
 test-unit: setup ## Pure tests: no I/O, seconds
 	@$(BIN)/python -m dev.tiers unit

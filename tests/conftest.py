@@ -5,6 +5,8 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.length import FULL
+
 _IN_CI = os.environ.get("CI") == "true"
 
 
@@ -27,3 +29,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse(report)
     return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What cannot be made short is left to the full runs."""
+    later = [] if FULL else [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=later)
+    items[:] = [item for item in items if item not in later]

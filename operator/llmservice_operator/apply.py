@@ -5,10 +5,12 @@ ours is never written, not even in a race: a child that we do not know is create
 condition that nothing has its name, one that we know is changed under the condition of its uid;
 each answer enters the store at once; no Deployment is written whose pods would run without what
 the same plan gives them, or with somebody else's, or that two would scale; one write that fails
-keeps no other waiting. Never: a retry, a read but of a name that was found taken.
+keeps no other waiting; no child is fought for (contest.py), and none of a kind that we may not see
+is written. Never: a retry, a read but of a name that was found taken and of what is contested.
 """
 
 import logging
+import re
 import time
 from collections import defaultdict
 from collections.abc import Awaitable
@@ -18,9 +20,10 @@ from llmservice_operator import metrics
 from llmservice_operator.api.conditions import Reason
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.client import NAMESPACE_TERMINATING, ApiError, Client
+from llmservice_operator.contest import AT_ONCE, Contest, last_writer
 from llmservice_operator.kinds import CHILDREN
 from llmservice_operator.observed import Problem
-from llmservice_operator.ownership import covers, digest_of
+from llmservice_operator.ownership import covers, digest_of, lost
 from llmservice_operator.records import Child, Key, Ref, Resource, child
 from llmservice_operator.rollout import Plan, ref_of
 from llmservice_operator.store import Store
@@ -32,9 +35,8 @@ _ONLY_CREATE = "1"
 # What only the person who reads the status can mend, in the API server's words: invalid, denied
 # by an admission webhook or a quota, a missing right.
 _REFUSED = frozenset({400, 403, 413, 422})
-# Quotas and rights change behind our back; what is refused for its content stays refused, but for
-# an admission webhook whose policy changes.
-_REFUSED_FOR_NOW = 403
+# Quotas, rights and policies change behind our back; what is refused for its content stays refused.
+_REFUSED_FOR_NOW, _BY_POLICY = 403, re.compile("admission webhook|AdmissionPolicy")
 PATIENCE = 600.0  # seconds until what was refused for its content is sent again as it is
 # The pods of these need those.
 _NEEDED = frozenset({"ServiceAccount", "ConfigMap"})
@@ -56,6 +58,7 @@ class _Refusal:
 class _Memory:
     """Of one resource's children. settled: (uid, hash, owned) of each that was found to be right.
     taken: names that some object has which the watch does not show us. refused: for their content.
+    contests: over those that others changed or deleted.
     """
 
     settled: dict[Ref, tuple[str, str, bytes]] = field(
@@ -63,6 +66,7 @@ class _Memory:
     )
     taken: set[Ref] = field(default_factory=set[Ref])
     refused: dict[Ref, "_Refusal"] = field(default_factory=dict[Ref, "_Refusal"])
+    contests: dict[Ref, Contest] = field(default_factory=dict[Ref, Contest])
 
 
 class Writer:
@@ -73,28 +77,33 @@ class Writer:
     async def carry_out(self, plan: Plan, resource: Resource) -> list[Problem]:
         """Write what differs. Problems are for the status; an ApiError means try again."""
         memory = self._memory[resource.key]
-        problems: list[Problem] = []
-        lacking = False
+        unseen = self._store.unseen(resource.key.namespace)
+        problems = [
+            Problem(Reason.RIGHT_MISSING, f"what there is of {kind} is not known: {shortened(why)}")
+            for kind, why in unseen.items()
+        ]
+        lacking = not _NEEDED.isdisjoint(unseen)
         for surplus in plan.prune:
             if problem := await _told(surplus.ref, self._delete(surplus)):
                 problems.append(problem)
                 lacking = lacking or surplus.ref.kind in _NEEDING
             memory.settled.pop(surplus.ref, None)
         for manifest in plan.apply:
-            if lacking and manifest["kind"] in _NEEDING:
+            if manifest["kind"] in unseen or (lacking and manifest["kind"] in _NEEDING):
                 continue
             if problem := await _told(ref_of(manifest), self._bring(manifest, resource, memory)):
                 problems.append(problem)
-                lacking = lacking or manifest["kind"] in _NEEDED
+                contested = problem.reason == Reason.FIELD_CONFLICT
+                lacking = lacking or (manifest["kind"] in _NEEDED and not contested)
         return problems
 
     def as_before(self, plan: Plan, resource: Resource) -> Plan:
         """What of the plan keeps or brings back children as they were applied last."""
-        settled = self._memory[resource.key].settled
+        memory = self._memory[resource.key]
 
         def applied(ref: Ref) -> str:
             live = self._store.child(ref)
-            return live.applied if live else settled.get(ref, ("", "", b""))[1]
+            return live.applied if live else _settled_digest(memory, ref)
 
         same = (m for m in plan.apply if applied(ref_of(m)) == digest_of(m))
         return Plan(prune=(), apply=tuple(same))
@@ -113,11 +122,35 @@ class Writer:
         if live is not None and (problem := _in_the_way(live, resource)):
             memory.taken.add(ref)
             return problem
+        contest = memory.contests.get(ref)
         if live is not None and (live.deleting or _settles(live, manifest, memory)):
-            return None
+            return contest.told(ref) if contest else None
+        if digest_of(manifest) in (live and live.applied, _settled_digest(memory, ref)):
+            return await self._take_back(manifest, live, memory)
+        return await self._send(manifest, live, memory)
+
+    async def _take_back(
+        self, manifest: Manifest, live: Child | None, memory: _Memory
+    ) -> Problem | None:
+        """Somebody changed or deleted what we have applied as it is."""
+        ref = ref_of(manifest)
+        contest = memory.contests.setdefault(ref, Contest())
+        if contest.waits():
+            return contest.told(ref)
+        if contest.times + 1 >= AT_ONCE:
+            contest.words = await self._done_to(ref, live, manifest)
+        if problem := await self._send(manifest, live, memory):
+            return problem
+        contest.taken_back()
+        return contest.told(ref)
+
+    async def _send(
+        self, manifest: Manifest, live: Child | None, memory: _Memory
+    ) -> Problem | None:
+        ref, now = ref_of(manifest), time.monotonic()
         sent = (digest_of(manifest), live and (live.uid, live.owned))
         refusal = memory.refused.get(ref)
-        if refusal and refusal.sent == sent and time.monotonic() < refusal.until:
+        if refusal and refusal.sent == sent and now < refusal.until:
             return refusal.problem
         try:
             written = await self._apply(manifest, live)
@@ -128,8 +161,8 @@ class Writer:
             elif error.code in _REFUSED and error.reason != NAMESPACE_TERMINATING:
                 words = f"{ref} was refused: {shortened(error.message)}"
                 problem = Problem(Reason.APPLY_REFUSED, words)
-                if error.code != _REFUSED_FOR_NOW:
-                    memory.refused[ref] = _Refusal(sent, time.monotonic() + PATIENCE, problem)
+                if error.code != _REFUSED_FOR_NOW and not _BY_POLICY.search(error.message):
+                    memory.refused[ref] = _Refusal(sent, now + PATIENCE, problem)
                 return problem
             raise
         memory.refused.pop(ref, None)
@@ -137,6 +170,15 @@ class Writer:
         # it gets, until somebody else changes it.
         memory.settled[ref] = (written.uid, digest_of(manifest), written.owned)
         return None
+
+    async def _done_to(self, ref: Ref, live: Child | None, manifest: Manifest) -> str:
+        """What somebody does to a child of ours again and again."""
+        found = live and await self._get(ref)
+        if not live or not found:
+            return "is deleted again and again"
+        who = last_writer(found["metadata"].get("managedFields", ()))
+        what = lost(live.owned, manifest) or "its hash"
+        return f"is changed again and again ({what}, by {who})"
 
     async def _apply(self, manifest: Manifest, live: Child | None) -> Child:
         only_if = {"uid": live.uid} if live else {"resourceVersion": _ONLY_CREATE}
@@ -150,15 +192,17 @@ class Writer:
 
     async def _look(self, ref: Ref) -> Child | None:
         """Who has a name that we found taken: somebody else, or we, faster than the watch."""
-        kind = CHILDREN[ref.kind]
+        found = await self._get(ref)
+        return child(found) if found else None
+
+    async def _get(self, ref: Ref) -> Manifest | None:
         try:
-            return child(
-                {"kind": ref.kind, **await self._client.get(kind, ref.namespace, ref.name)}
-            )
+            found = await self._client.get(CHILDREN[ref.kind], ref.namespace, ref.name)
         except ApiError as error:
             if error.code != 404:
                 raise
             return None
+        return {"kind": ref.kind, **found}
 
     async def _delete(self, surplus: Child) -> None:
         kind, ref = CHILDREN[surplus.ref.kind], surplus.ref
@@ -183,6 +227,10 @@ async def _told(ref: Ref, attempt: Awaitable[Problem | None]) -> Problem | None:
         log.warning("%s: %s", ref, error)
         words = f"{ref} cannot be written: {shortened(error.message)}"
         return Problem(Reason.API_FAILED, words, passing=True)
+
+
+def _settled_digest(memory: _Memory, ref: Ref) -> str:
+    return memory.settled.get(ref, ("", "", b""))[1]
 
 
 def _settles(live: Child, manifest: Manifest, memory: _Memory) -> bool:

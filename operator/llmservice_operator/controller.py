@@ -67,13 +67,20 @@ class Controller:
             return
         wait = await self.reporter.report(resource, self._status(resource, service, problems))
         if problems and service:  # an unreadable spec waits for the next one, not for time
-            self.queue.retry(key)
+            self._try_again(key, problems)
         else:
             self.queue.forget(key)
         if wait:
             self.queue.add_after(key, wait)
         if self._overtaken(observed, problems):
             self.queue.add(key)
+
+    def _try_again(self, key: Key, problems: list[Problem]) -> None:
+        if again := min(problem.again for problem in problems):
+            self.queue.forget(key)
+            self.queue.add_after(key, again)
+        else:
+            self.queue.retry(key)
 
     def _overtaken(self, observed: Observed, problems: list[Problem]) -> bool:
         """Did an answer to a write bring what nobody acted upon? Its event will be old news.

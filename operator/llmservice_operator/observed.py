@@ -25,10 +25,11 @@ class Problem:
     """What keeps the operator from writing what the resource asks for.
 
     stalled: nothing will change until somebody changes something. passing: the next try may find it
-    gone.
+    gone. again: seconds until another try is of use, 0 where nobody knows.
     """
 
     reason: Reason
     message: str
     stalled: bool = False
     passing: bool = False
+    again: float = 0.0

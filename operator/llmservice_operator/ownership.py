@@ -36,10 +36,33 @@ def digest_of(manifest: Manifest) -> str:
 
 def covers(owned: bytes, manifest: Manifest) -> bool:
     """Is every field of the manifest in owned, a fieldsV1 set in JSON?"""
+    tree: Manifest = json.loads(owned)
+    return bool(tree) and _covers(tree, _content(manifest))
+
+
+def lost(owned: bytes, manifest: Manifest) -> str:
+    """A field of the manifest that is not in owned, as spec.ports; "" where all are."""
+    tree: Manifest = json.loads(owned)
+    value: Any = _content(manifest)
+    path: list[str] = []
+    while isinstance(value, dict) and (tree or not path):
+        fields = cast("Manifest", value)
+        for name, inner in fields.items():
+            node = tree.get(f"f:{name}")
+            if node is None or not _covers(node, inner):
+                path.append(name)
+                tree, value = node or {}, inner
+                break
+        else:
+            break
+    return ".".join(path)
+
+
+def _content(manifest: Manifest) -> Manifest:
+    """Without what says which object is meant."""
     metadata = {k: v for k, v in manifest["metadata"].items() if k not in _IDENTITY_METADATA}
     content = {k: v for k, v in manifest.items() if k not in _IDENTITY}
-    tree: Manifest = json.loads(owned)
-    return bool(tree) and _covers(tree, {**content, "metadata": metadata})
+    return {**content, "metadata": metadata}
 
 
 def owns_replicas(owned: bytes) -> bool:

@@ -3,7 +3,8 @@
 Promises: after the first complete list `synced` is set; every later state of every object
 reaches the sink, though not each state between; what was deleted while no watch ran is reported,
 since a new list is compared with what is known; a stream that is cut goes on from its last
-resourceVersion, bookmarks included; one that falls silent is cut by us. Nothing ends it but
+resourceVersion, bookmarks included; one that falls silent is cut by us; a right that is missing,
+and not for a moment only, is told to the sink, until the next list. Nothing ends it but
 cancellation: every failure, and every stream that ends early, is followed by a pause that grows,
 with jitter. Never: two lists at once.
 """
@@ -24,7 +25,8 @@ R = TypeVar("R")
 SILENCE = 75.0  # seconds; the API server sends a bookmark each minute
 STREAM = 300  # seconds until the server ends a stream by itself, plus up to half of it
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
-_GONE = 410
+_FORBIDDEN, _GONE = 403, 410
+_FORBIDDEN_FOR_NOW = 2  # refusals in a row that may come of roles being replaced
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Sink(Protocol[R]):
     def put(self, record: R) -> None: ...
     def remove(self, record: R) -> None: ...
     def replace(self, records: list[R], version: int) -> None: ...
+    def refused(self, why: str) -> None: ...
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Reflector(Generic[R]):
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     heard: float = field(default_factory=time.monotonic)
     """When the last list, event, bookmark or failure came, or the next try is due."""
+    refused: bool = False
     _failures: int = 0
 
     def __str__(self) -> str:
@@ -67,7 +71,11 @@ class Reflector(Generic[R]):
             except ApiError as error:
                 reason = "expired" if error.code == _GONE else "failed"
                 # What cannot be read now cannot be read again either: only a list leads past it.
-                version = None if error.code == _GONE or error.reason == UNREADABLE else version
+                lost = error.code in (_FORBIDDEN, _GONE) or error.reason == UNREADABLE
+                version = None if lost else version
+                if error.code == _FORBIDDEN and self._failures >= _FORBIDDEN_FOR_NOW:
+                    self.refused = True
+                    self.sink.refused(error.message)
                 await self._back_off(error)
             except Exception as error:  # whatever it is, without a watch we would be blind
                 log.exception("watch of %s", self.selection.kind.plural)
@@ -80,6 +88,7 @@ class Reflector(Generic[R]):
         self.sink.replace(records, version)
         self.synced.set()
         self.heard = time.monotonic()
+        self.refused = False
         return version
 
     async def _watch(self, version: int) -> int:

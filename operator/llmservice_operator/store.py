@@ -1,9 +1,10 @@
 """What was seen of the cluster, by kind and name, and who owns it.
 
 Promises: an older resourceVersion never overwrites a newer one, so that the answer to a write
-may be put here at once and a late watch event cannot undo it; a complete list removes what it
-lacks. Every change is reported as the keys of the LLMServices that it may concern; nothing
-changed gives no keys. Never: any I/O, any object whole, any Secret.
+may be put here at once and a late watch event cannot undo it; what is gone does not come back
+with an answer or an event that was overtaken; a complete list removes what it lacks. Every
+change is reported as the keys of the LLMServices that it may concern; nothing changed gives no
+keys. Never: any I/O, any object whole, any Secret.
 """
 
 from collections import defaultdict
@@ -16,6 +17,7 @@ from llmservice_operator.records import Child, Key, Pod, Ref, Resource
 
 Record = Resource | Child | Pod
 NONE: frozenset[Key] = frozenset()
+_GONE = 4096  # of so many that went last we know when
 
 
 def _nobody() -> None:
@@ -31,6 +33,8 @@ class Store:
         self._by_owner: defaultdict[str, set[Ref]] = defaultdict(set)
         self._pods: dict[Ref, Pod] = {}
         self._pods_of: defaultdict[Key, set[Ref]] = defaultdict(set)
+        self._gone: dict[tuple[str, str, str], int] = {}
+        self._unseen: dict[tuple[str, str], str] = {}
         self._nodes: dict[str, NodeFacts] = {}
         self._foreign: dict[str, Place] = {}
         self.taken = Taken()
@@ -59,6 +63,10 @@ class Store:
     def pods(self, key: Key) -> list[Pod]:
         return [self._pods[ref] for ref in sorted(self._pods_of.get(key, ()))]
 
+    def unseen(self, namespace: str) -> dict[str, str]:
+        """The kinds that we may not watch there, each with the API server's words."""
+        return {k: why for (k, scope), why in self._unseen.items() if scope in ("", namespace)}
+
     def nodes(self) -> list[NodeFacts]:
         return list(self._nodes.values())
 
@@ -70,6 +78,8 @@ class Store:
     # What the watches and the answers to writes bring.
 
     def put(self, record: Record) -> frozenset[Key]:
+        if record.version <= self._gone.get(_full_name(record), -1):
+            return NONE
         if isinstance(record, Resource):
             known = self._resources.get(record.key)
             if known is None or record.version > known.version:
@@ -105,8 +115,12 @@ class Store:
     def remove(self, record: Record) -> frozenset[Key]:
         """The object is gone as of record.version; a newer one of that name stays."""
         known = self._known(record)
-        if known is None or known.version > record.version:
+        if known is not None and known.version > record.version:
             return NONE
+        self._remember_gone(record, record.version)
+        return self._drop(known) if known else NONE
+
+    def _drop(self, known: Record) -> frozenset[Key]:
         if isinstance(known, Resource):
             del self._resources[known.key]
         elif isinstance(known, Child):
@@ -131,7 +145,27 @@ class Store:
             for known in self._of_kind(kind, namespace)
             if _name(known) not in present and known.version <= version
         ]
-        return NONE.union(*map(self.remove, gone), *map(self.put, records))
+        for known in gone:
+            self._remember_gone(known, version)
+        return NONE.union(*map(self._drop, gone), *map(self.put, records))
+
+    def leave_out(self, namespace: str) -> frozenset[Key]:
+        """Its LLMServices are not ours to look at now, and may be again as they are."""
+        return NONE.union(*map(self._drop, list(self._of_kind(LLM_SERVICE.name, namespace))))
+
+    def refuse(self, kind: str, namespace: str, why: str) -> frozenset[Key]:
+        """We may not watch that kind there ("" for everywhere); why is "" once we may."""
+        was = self._unseen.pop((kind, namespace), "")
+        if why:
+            self._unseen[kind, namespace] = why
+        concerns = (key for key in self._resources if namespace in ("", key.namespace))
+        return frozenset(concerns) if was != why else NONE
+
+    def _remember_gone(self, record: Record, version: int) -> None:
+        self._gone.pop(name := _full_name(record), None)  # to the end of the order
+        self._gone[name] = version
+        if len(self._gone) > _GONE:
+            del self._gone[next(iter(self._gone))]
 
     def put_node(self, node: NodeFacts) -> None:
         if self._nodes.get(node.name) != node:  # a heartbeat alone is no news
@@ -211,3 +245,9 @@ def _name(record: Record) -> tuple[str, str]:
     if isinstance(record, Resource):
         return record.key
     return record.ref.namespace, record.ref.name
+
+
+def _full_name(record: Record) -> tuple[str, str, str]:
+    if isinstance(record, Resource):
+        return LLM_SERVICE.name, record.key.namespace, record.key.name
+    return record.ref

@@ -16,7 +16,6 @@ cancellation.
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -83,8 +82,10 @@ class Watch:
         self._began = self._heard = time.monotonic()
 
     def synced(self) -> bool:
-        served = (scope for scope in self._scopes if scope not in self._refused)
-        return self._listed.is_set() and all(map(self._reflected, served)) and self._explains()
+        served = {scope for scope in self._scopes if scope not in self._refused}
+        mine = (r for r in self._reflectors if r.selection.namespace in served)
+        known = all(r.synced.is_set() or r.refused for r in mine)
+        return self._listed.is_set() and known and self._explains()
 
     def _explains(self) -> bool:
         """Nodes and foreign pods only explain: nothing else waits for them for long."""
@@ -209,7 +210,7 @@ class Watch:
     def _leave_out(self, refused: dict[str, object]) -> None:
         for scope in refused.keys() - self._refused:
             log.warning("namespace %s is left out: %s", scope, refused[scope])
-            self.tell(self.store.replace(LLM_SERVICE.name, scope, (), sys.maxsize))
+            self.tell(self.store.leave_out(scope))
         for scope in self._refused - refused.keys():
             log.info("namespace %s is served again", scope)
         if self._refused != refused.keys():
@@ -232,6 +233,10 @@ class _Into:
     def replace(self, records: list[Record], version: int) -> None:
         store = self._watch.store
         self._watch.tell(store.replace(self._kind, self._scope, records, version))
+        self._watch.tell(store.refuse(self._kind, self._scope, ""))
+
+    def refused(self, why: str) -> None:
+        self._watch.tell(self._watch.store.refuse(self._kind, self._scope, why))
 
 
 class _Nodes:
@@ -250,6 +255,9 @@ class _Nodes:
         del version
         self._store.replace_nodes(records)
 
+    def refused(self, why: str) -> None:
+        """They only explain: places.py says that they are not known."""
+
 
 class _Foreign:
     """A reflector's sink: pods that others made, for what they take of their nodes."""
@@ -266,6 +274,9 @@ class _Foreign:
     def replace(self, records: list[Scheduled], version: int) -> None:
         del version
         self._store.replace_foreign(records)
+
+    def refused(self, why: str) -> None:
+        """They only explain: places.py says that they are not known."""
 
 
 class _AllTasks(Collection[Any]):

@@ -105,16 +105,15 @@ def shared_operator(
 ) -> Iterator[Operator]:
     """For all tests; use `operator`."""
     log = tmp_path_factory.mktemp("operator") / "log"
-    running = Operator(identity(_SYSTEM), _SYSTEM, log)
-    running.start()
-    yield running
-    if running.process and running.process.poll() is None:
-        running.stop()
+    shared = Operator(identity(_SYSTEM), _SYSTEM, log)
+    yield shared
+    if shared.runs():
+        shared.stop()
 
 
 @pytest.fixture
-def operator(shared_operator: Operator, nodes: None) -> Iterator[Operator]:
+def operator(shared_operator: Operator, nodes: None) -> Operator:
     """The operator, leading; a test may end it, the next one finds it running again."""
-    yield shared_operator
-    if shared_operator.process is None or shared_operator.process.poll() is not None:
+    if not shared_operator.runs():
         shared_operator.start()
+    return shared_operator

@@ -77,6 +77,13 @@ class Kube:
         path = f"{self._path(kind, name, subresource)}?fieldManager={manager}"
         return _checked(*self._request("PATCH", path, patch, "application/merge-patch+json"))
 
+    def apply(self, obj: Manifest, manager: str, *, dry_run: bool = False) -> Manifest:
+        """Server-side, with force."""
+        obj["metadata"].setdefault("namespace", self.namespace)
+        path = self._path(obj["kind"], obj["metadata"]["name"])
+        path += f"?fieldManager={manager}&force=true" + ("&dryRun=All" if dry_run else "")
+        return _checked(*self._request("PATCH", path, obj, "application/apply-patch+yaml"))
+
     def strategic(self, kind: str, name: str, patch: Manifest) -> Manifest:
         path = self._path(kind, name)
         content = "application/strategic-merge-patch+json"

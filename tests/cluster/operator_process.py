@@ -33,6 +33,10 @@ class Operator:
 
     def start(self, *, leads: bool = True) -> None:
         """Returns once it is ready, and (where it is to lead) leads."""
+        self.launch()
+        self.wait_ready(leads=leads)
+
+    def launch(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -45,6 +49,8 @@ class Operator:
                 env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.name},
                 stderr=log,
             )
+
+    def wait_ready(self, *, leads: bool = True) -> None:
         self.wait(lambda: self._answer("/readyz") is not None, "ready")
         if leads:
             self.wait(self.leads, "leading")
@@ -52,10 +58,12 @@ class Operator:
     def wait(self, done: Callable[[], bool], what: str, seconds: float = 45) -> None:
         deadline = time.monotonic() + seconds
         while not done():
-            ended = self.process is None or self.process.poll() is not None
-            if ended or time.monotonic() > deadline:
+            if not self.runs() or time.monotonic() > deadline:
                 raise AssertionError(f"the operator is not {what}:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.05)
+
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def leads(self) -> bool:
         return self.metric('leader_election_master_status{name="llmservice-operator"}') == 1

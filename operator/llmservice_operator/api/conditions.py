@@ -62,6 +62,14 @@ class Reason(StrEnum):
         "ApiFailed",
         "The API server, or a webhook that it asks, fails: its words are given, and we try again.",
     )
+    FIELD_CONFLICT = (
+        "FieldConflict",
+        "Somebody changes or deletes a child of ours again and again; who, and what, is given.",
+    )
+    RIGHT_MISSING = (
+        "RightMissing",
+        "The operator may not watch a kind of objects; those it leaves as they are.",
+    )
 
     MODEL_NOT_FOUND = "ModelNotFound", "There is no model where model.uri says; the server said so."
     CONFIG_REJECTED = "ConfigRejected", "The server refuses its configuration; it said why."

@@ -47,6 +47,9 @@ class ModelServer:
         self.orphaned: set[tuple[str, Path]] = set()  # leaves that an apply let fall
         self.tell_before_crash = False  # and whether that write still arrives
         self.meanwhile: tuple[int, Callable[[], None]] | None = None  # before which write, and what
+        self.late: tuple[int, Callable[[Name], None]] | None = None  # before which answer, and what
+        self.failure: tuple[int, int, bool] | None = None  # which write, its code; is it done?
+        self.on_delete: Callable[[Name], None] = lambda _: None  # by the operator
 
     # The operator's client.
 
@@ -77,17 +80,15 @@ class ModelServer:
         def deleted() -> None:
             if self._stored((kind.name, name)).uid != uid:
                 raise ApiError(409, "Conflict", "uid")
+            self.on_delete((kind.name, name))
             del self.objects[kind.name, name]
             self._tick()
 
         self._written(deleted)
 
     def _written(self, write: Any) -> Any:
-        if self.meanwhile is not None:
-            number, happens = self.meanwhile
-            self.meanwhile = (number - 1, happens) if number > 1 else None
-            if number <= 1:
-                happens()
+        if happens := self._now("meanwhile"):
+            happens[0]()
         if self.crash_in is not None:
             self.crash_in -= 1
             if self.crash_in <= 0:
@@ -96,7 +97,21 @@ class ModelServer:
                     write()
                 raise Crash
         self.writes += 1
-        return write()
+        failure, late = self._now("failure"), self._now("late")
+        answer = write() if failure is None or failure[1] else None
+        if failure is not None:
+            raise ApiError(failure[0], "MadeUp", "failed")
+        if late and answer:
+            late[0]((answer["kind"], answer["metadata"]["name"]))
+        return answer
+
+    def _now(self, what: str) -> list[Any] | None:
+        """What was planned for the n-th write, if this is it."""
+        if (planned := getattr(self, what)) is None:
+            return None
+        number, *rest = planned
+        setattr(self, what, (number - 1, *rest) if number > 1 else None)
+        return None if number > 1 else rest
 
     # The server.
 

@@ -4,10 +4,11 @@ import asyncio
 from typing import cast
 
 import pytest
-from llmservice_operator import apply, records
+from llmservice_operator import apply, contest, records
 from llmservice_operator.api import LLMService, Manifest
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
+from llmservice_operator.contest import AT_ONCE
 from llmservice_operator.kinds import Kind
 from llmservice_operator.observed import Observed
 from llmservice_operator.ownership import stamped
@@ -16,7 +17,7 @@ from llmservice_operator.rollout import step
 from llmservice_operator.store import Store
 
 from tests.unit.controller.model_server import ModelServer
-from tests.unit.controller.objects import resource
+from tests.unit.controller.objects import child, resource
 
 
 class _Refusing(ModelServer):
@@ -82,6 +83,21 @@ def test_what_is_refused_for_its_content_is_not_sent_again_as_it_is(code: int, t
     assert server.sent.count("Service") == times
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        'admission webhook "a.example.com" denied the request: no',
+        "services is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request",
+    ],
+)
+def test_what_a_policy_refuses_is_sent_again_since_policies_change(words: str) -> None:
+    server = _Refusing("Service", 422, words)
+    operator = _Operator(server)
+    for _ in range(3):
+        operator.reconcile()
+    assert server.sent.count("Service") == 3
+
+
 @pytest.mark.parametrize("code", [500, 503])
 def test_what_fails_is_told_sent_again_and_keeps_nothing_waiting_but_what_needs_it(
     code: int,
@@ -130,3 +146,37 @@ def test_a_webhooks_long_words_are_cut() -> None:
     (said,) = _Operator(_Refusing("Service", 403, "x\n" * 5000)).reconcile()
     assert len(said) < 600
     assert "\n" not in said
+
+
+def test_what_may_not_be_seen_is_left_alone_with_what_needs_it_and_the_right_is_named() -> None:
+    operator = _Operator(server := _Refusing("", 0))
+    operator.store.put(resource())
+    operator.store.refuse("HorizontalPodAutoscaler", "", "cannot list")
+    said = operator.reconcile(autoscaling={"min": 2})
+    assert said == ["what there is of HorizontalPodAutoscaler is not known: cannot list"]
+    assert "HorizontalPodAutoscaler" not in server.sent
+    assert "Deployment" in server.sent
+
+    operator.store.refuse("HorizontalPodAutoscaler", "", "")
+    operator.store.refuse("ConfigMap", "ns", "cannot list")
+    server.sent.clear()
+    operator.reconcile(engine={"image": "server:2"})
+    assert not {"ConfigMap", "Deployment"} & set(server.sent)
+
+
+def test_a_child_that_is_deleted_again_and_again_is_brought_back_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contest.time, "monotonic", lambda: 1000.0)
+    operator = _Operator(server := _Refusing("", 0))
+    for _ in range(20):
+        operator.reconcile()
+        operator.store.remove(child("Service", version=server.clock))
+        server.remove(("Service", "x"))
+    assert server.sent.count("Service") == AT_ONCE + 1
+    (said,) = operator.reconcile()
+    assert said.startswith("Service x is deleted again and again; ")
+    assert server.sent.count("Deployment") == 1
+
+    operator.reconcile(expose={"service": {"port": 8080}})  # what is new waits for nobody
+    assert server.sent.count("Service") == AT_ONCE + 2

@@ -1,8 +1,9 @@
 """Whatever happens in whatever order, the operator ends with what render wants, and nothing else.
 
-Random edits, drift, foreign objects, crashes at any write, changes between any two writes of one
-reconcile, events that are lost or old. In the end a reconcile runs only where something asked for
-one: the store's news, or the reconcile before it.
+Random edits, drift, foreign objects, crashes and failures at any write, changes between any two
+writes of one reconcile and between a write and its answer, events that are lost or old, lists that
+were overtaken, pods of older revisions that live on. In the end a reconcile runs only where
+something asked for one: the store's news, or the reconcile before it.
 
 The reconcile, the writer, the store and the pure parts are the real ones; only the API server and
 the queue are models (model_server.py).
@@ -11,12 +12,13 @@ the queue are models (model_server.py).
 import asyncio
 import copy
 import functools
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from llmservice_operator import desired, records, report
+from llmservice_operator import apply, contest, desired, records, report
 from llmservice_operator.api import LLMService, Manifest
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
@@ -34,6 +36,7 @@ from llmservice_operator.report import Reporter
 from llmservice_operator.rollout import ref_of
 from llmservice_operator.store import Store
 
+from tests.length import lasting
 from tests.unit.controller.model_server import Crash, ModelServer, Name
 
 _KEY = Key("ns", "x")
@@ -60,6 +63,9 @@ class World:
         self.server = ModelServer()
         self.foreign: dict[Name, Manifest] = {}
         self._overtaken: dict[Name, Manifest] = {}
+        self._old_lists: list[tuple[str, list[Any], int]] = []
+        self.pods: dict[str, Manifest] = {}
+        self.server.on_delete = self._deleted
         self.queue = _Queue()
         self.restart()
 
@@ -81,12 +87,24 @@ class World:
 
     def relist(self) -> None:
         """What a complete list of every kind brings."""
+        for kind, listed, version in self.lists():
+            self._told(self.store.replace(kind, "", listed, version))
+
+    def lists(self) -> Iterator[tuple[str, list[Any], int]]:
         for kind in ("LLMService", *CHILDREN):
             names = [name for name in self.server.objects if name[0] == kind]
             parse: Any = records.resource if kind == "LLMService" else records.child
             found = [parse(self.server.shown(name)) for name in names]
             ours = [r for r in found if kind == "LLMService" or self._labelled(r)]
-            self._told(self.store.replace(kind, "", ours, self.server.clock))
+            yield kind, ours, self.server.clock
+        yield "Pod", [records.pod(pod) for pod in self.pods.values()], self.server.clock
+
+    def overtaken_lists(self, *, arrive: bool) -> None:
+        """Lists are answered now, and arrive only when this is called again."""
+        if not arrive:
+            self._old_lists = list(self.lists())
+        for kind, listed, version in self._old_lists if arrive else ():
+            self._told(self.store.replace(kind, "", listed, version))
 
     def _told(self, keys: frozenset[Key]) -> None:
         self.queue.due |= _KEY in keys
@@ -115,7 +133,43 @@ class World:
         except ApiError:
             self.queue.retry(_KEY)
 
+    def lost_at_once(self, name: Name) -> None:
+        """What the operator has just written is deleted, and it hears of it before the answer."""
+        if name[0] in CHILDREN:
+            shown = self.server.shown(name)
+            self.server.remove(name)
+            shown["metadata"]["resourceVersion"] = str(self.server.clock)
+            self._told(self.store.remove(records.child(shown)))
+
+    def _deleted(self, name: Name) -> None:
+        known = {config for pod in self.store.pods(_KEY) for config in pod.config_maps}
+        assert name[1] not in known, "a pod has it, and would not start again"
+        assert name[1] not in self._config_maps(), "the Deployment's next pod would not start"
+
+    def _config_maps(self) -> set[str]:
+        deployment = self.server.objects.get(("Deployment", "x"))
+        if deployment is None or ("Deployment", "x") in self.foreign:
+            return set()
+        volumes = deployment.content["spec"]["template"]["spec"]["volumes"]
+        return {v["configMap"]["name"] for v in volumes if "configMap" in v}
+
     # What users, controllers and others do.
+
+    def start_pod(self) -> None:
+        """Of the revision that the Deployment has now."""
+        for config in self._config_maps():
+            name = f"pod-{config}"
+            self.server.clock += 1
+            metadata = {"name": name, "namespace": "ns", "uid": name}
+            metadata["resourceVersion"] = str(self.server.clock)
+            volume = {"name": "config", "configMap": {"name": config}}
+            labels = {"app.kubernetes.io/instance": "x"}
+            pod = {"kind": "Pod", "metadata": {**metadata, "labels": labels}}
+            self.pods[name] = {**pod, "spec": {"volumes": [volume]}}
+
+    def end_pods(self) -> None:
+        self.pods.clear()
+        self.server.clock += 1
 
     def write_spec(self, number: int) -> None:
         spec = {"model": {"uri": "hf://org/model-7B"}, **_SPECS[number]}
@@ -181,6 +235,15 @@ _OPERATIONS = st.one_of(
     ),
     st.tuples(st.just("hear"), st.booleans()),
     st.tuples(st.just("relist"), st.none()),
+    st.tuples(st.just("overtaken lists"), st.booleans()),
+    st.tuples(st.just("pod"), st.booleans()),
+    st.tuples(
+        st.just("failure"),
+        st.integers(1, 8),
+        st.sampled_from([0, 403, 409, 429, 500]),
+        st.booleans(),
+    ),
+    st.tuples(st.just("late"), st.integers(1, 8)),
     st.tuples(st.just("reconcile"), st.none()),
     st.tuples(st.just("look and reconcile"), st.none()),
     st.tuples(st.just("crash"), st.integers(1, 8), st.booleans()),
@@ -210,6 +273,14 @@ async def _play(world: World, first: int, operations: list[tuple[Any, ...]]) -> 
             world.server.crash_in, world.server.tell_before_crash = how
             await world.reconcile()
             world.server.crash_in = None
+        elif what == "failure":
+            world.server.failure = cast("tuple[int, int, bool]", tuple(how))
+            await world.reconcile()
+            world.server.failure = None
+        elif what == "late":
+            world.server.late = how[0], world.lost_at_once
+            await world.reconcile()
+            world.server.late = None
         elif what == "meanwhile":
             number, quiet, change = how
             if quiet:  # or the end would have news, whatever was lost
@@ -222,7 +293,7 @@ async def _play(world: World, first: int, operations: list[tuple[Any, ...]]) -> 
             _happen(world, what, *how)
 
 
-def _happen(world: World, what: str, *how: Any) -> None:
+def _happen(world: World, what: str, *how: Any) -> None:  # noqa: C901 - a table
     match what:
         case "spec":
             world.write_spec(*how)
@@ -240,6 +311,10 @@ def _happen(world: World, what: str, *how: Any) -> None:
             world.hear(old=how[0])
         case "settle":
             _settle_deployments(world)
+        case "overtaken lists":
+            world.overtaken_lists(arrive=how[0])
+        case "pod":
+            world.start_pod() if how[0] else world.end_pods()
         case _:
             world.relist()
 
@@ -283,16 +358,19 @@ _ENDS_MEANWHILE: list[tuple[Any, ...]] = [
 
 @example(0, [("meanwhile", 1, True, ("spec", 1))])
 @example(0, _ENDS_MEANWHILE)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=lasting(150, 5000), deadline=None)
 @given(st.integers(0, len(_SPECS) - 1), st.lists(_OPERATIONS, max_size=20))
 def test_it_ends_with_what_render_wants_and_touches_nothing_else(
     first: int, operations: list[tuple[Any, ...]]
 ) -> None:
-    pause, report.PAUSE = report.PAUSE, 0.0  # no clock in here
+    # There is no clock in here.
+    pause, report.PAUSE = report.PAUSE, 0.0
+    at_once, contest.AT_ONCE, apply.AT_ONCE = contest.AT_ONCE, 1000, 1000
     try:
         _check(first, operations)
     finally:
         report.PAUSE = pause
+        contest.AT_ONCE = apply.AT_ONCE = at_once
 
 
 def _check(first: int, operations: list[tuple[Any, ...]]) -> None:
@@ -321,7 +399,9 @@ def _check(first: int, operations: list[tuple[Any, ...]]) -> None:
     account_taken = ("ServiceAccount", "x") in world.foreign
     waiting = {"Deployment", "HorizontalPodAutoscaler", "ConfigMap"} if account_taken else set()
     ours = set(world.server.objects) - set(world.foreign) - {_RESOURCE}
-    assert {n for n in ours ^ names if n[0] not in waiting} <= set(world.foreign)
+    kept = {("ConfigMap", pod.removeprefix("pod-")) for pod in world.pods}
+    assert {n for n in ours ^ names if n[0] not in waiting} <= set(world.foreign) | kept
+    assert names & kept <= ours
     for ref, manifest in wanted.items():
         if (ref.kind, ref.name) not in world.foreign and ref.kind not in waiting:
             shown = world.server.shown((ref.kind, ref.name))
@@ -337,6 +417,22 @@ def _within(wanted: Any, there: Any) -> bool:
     if isinstance(wanted, dict):
         return all(_within(value, (there or {}).get(name)) for name, value in wanted.items())
     return wanted == there
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_what_is_gone_before_the_answer_to_its_write_is_here_is_written_again(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PAUSE", 0.0)
+    world = World()
+    world.write_spec(0)
+    world.relist()
+    world.server.late = number, world.lost_at_once
+    for _ in range(6):  # events only: no list comes to show what is not there
+        asyncio.run(world.reconcile())
+        world.hear(old=False)
+        assert world.server.late is None
+    assert len(world.server.objects) == 6  # five children and the resource
 
 
 def test_a_fault_of_our_own_becomes_a_condition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from llmservice_operator import records
+from llmservice_operator import records, reflector
 from llmservice_operator.client import ApiError, Client, Selection
 from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import POD
@@ -36,11 +36,14 @@ class _Server:
 
     def __init__(self, lists: bytes | None = None, watches: bytes | None = None) -> None:
         self._first = {"list": lists, "watch": watches}
+        self.forbidden = 0  # so many requests are
         self.asked: Counter[str] = Counter()
 
     async def answer(self, request: web.Request) -> web.Response:
         what = "watch" if "watch" in request.query else "list"
         self.asked[what] += 1
+        if self.asked.total() <= self.forbidden:
+            return web.json_response({"message": "cannot list resource"}, status=403)
         first, self._first[what] = self._first[what], None
         if first is not None:
             return web.Response(body=first + b"\n")
@@ -54,6 +57,7 @@ class _Server:
 class _Sink:
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.refusals: list[str] = []
         self.complete = asyncio.Event()
 
     def put(self, record: Pod) -> None:
@@ -65,6 +69,9 @@ class _Sink:
 
     def replace(self, records: list[Pod], version: int) -> None:
         self.names = {record.ref.name for record in records}
+
+    def refused(self, why: str) -> None:
+        self.refusals.append(why)
 
 
 @pytest.fixture
@@ -97,8 +104,10 @@ async def test_what_cannot_be_read_is_followed_by_a_list_and_a_watch_that_can(
     serve: Any, to: str, spurious: bytes
 ) -> None:
     sink = _Sink()
-    reflector = Reflector(await serve(_Server(**{to: spurious})), Selection(POD), records.pod, sink)
-    running = asyncio.create_task(reflector.run())
+    reflecting = Reflector(
+        await serve(_Server(**{to: spurious})), Selection(POD), records.pod, sink
+    )
+    running = asyncio.create_task(reflecting.run())
 
     await asyncio.wait_for(sink.complete.wait(), 10)
 
@@ -107,10 +116,27 @@ async def test_what_cannot_be_read_is_followed_by_a_list_and_a_watch_that_can(
     running.cancel()
 
 
+@pytest.mark.parametrize(("times", "told"), [(2, 0), (4, 2)])
+async def test_a_right_that_is_missing_for_more_than_a_moment_is_told_until_it_is_there(
+    serve: Any, times: int, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "FIRST_PAUSE", 0.01)
+    server, sink = _Server(), _Sink()
+    server.forbidden = times
+    reflecting = Reflector(await serve(server), Selection(POD), records.pod, sink)
+    running = asyncio.create_task(reflecting.run())
+
+    await asyncio.wait_for(sink.complete.wait(), 10)
+
+    running.cancel()
+    assert sink.refusals == ["cannot list resource"] * told
+    assert not reflecting.refused
+
+
 async def test_streams_that_end_at_once_are_not_opened_again_at_once(serve: Any) -> None:
     server = _Server(watches=b"")
-    reflector = Reflector(await serve(server), Selection(POD), records.pod, _Sink())
-    running = asyncio.create_task(reflector.run())
+    reflecting = Reflector(await serve(server), Selection(POD), records.pod, _Sink())
+    running = asyncio.create_task(reflecting.run())
     await asyncio.sleep(1)
     running.cancel()
     assert 2 <= server.asked["watch"] <= 5

@@ -1,13 +1,21 @@
 """The store: newer wins, a list shows what is gone, and each change names whom it concerns."""
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 from llmservice_operator.placement import NodeFacts, Place, Scheduled
-from llmservice_operator.records import Key, Ref
-from llmservice_operator.store import Store
+from llmservice_operator.records import Child, Key, Ref
+from llmservice_operator.store import _GONE, Store
 
 from tests.unit.controller.objects import child, pod, resource
 
 _X = frozenset({Key("ns", "x")})
 _SERVICE = Ref("Service", "ns", "x")
+
+
+def child_of_x(version: int) -> Child:
+    return child("Service", version=version)
 
 
 def test_a_change_concerns_the_owner_by_its_name() -> None:
@@ -134,4 +142,49 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
         for record in (resource(number), child("Service", version=number), pod(version=number)):
             store.put(record)
             store.remove(record)
-    assert {name for name, kept in vars(store).items() if kept} == {"on_moved"}
+    # and, of a bounded number, when they went
+    assert {name for name, kept in vars(store).items() if kept} == {"on_moved", "_gone"}
+
+
+@pytest.mark.parametrize("record", [resource, child_of_x, pod], ids=lambda made: made.__name__)
+def test_what_is_gone_does_not_come_back_with_an_answer_that_was_overtaken(
+    record: Callable[..., Any],
+) -> None:
+    store = Store()
+    store.put(record(version=5))
+    store.remove(record(version=9))
+    assert store.put(record(version=8)) == frozenset()  # the answer to a write before
+    assert store.put(record(version=12)) == _X  # another of that name
+
+    kind = {"resource": "LLMService", "child_of_x": "Service", "pod": "Pod"}[record.__name__]
+    assert store.replace(kind, "", [], version=20) == _X
+    assert store.put(record(version=19)) == frozenset()
+    assert store.put(record(version=21)) == _X
+
+
+def test_a_namespace_that_is_left_out_may_come_back_as_it_was() -> None:
+    store = Store()
+    store.put(resource(version=5))
+    assert store.leave_out("other") == frozenset()
+    assert store.leave_out("ns") == _X
+    assert store.everyone() == []
+    assert store.put(resource(version=5)) == _X
+
+
+def test_it_is_known_how_many_went_last_but_not_of_all_that_ever_did() -> None:
+    store = Store()
+    for number in range(_GONE + 10):
+        store.remove(child("Service", f"s{number}", version=5))
+    assert store.put(child("Service", "s0", version=4)) != frozenset()
+    assert store.put(child("Service", f"s{_GONE}", version=4)) == frozenset()
+
+
+def test_a_kind_that_may_not_be_watched_concerns_everybody_there_once() -> None:
+    store = Store()
+    store.put(resource())
+    assert store.refuse("Service", "other", "no") == frozenset()
+    assert store.refuse("Service", "ns", "no") == _X
+    assert store.refuse("Service", "ns", "no") == frozenset()
+    assert store.unseen("ns") == {"Service": "no"}
+    assert store.refuse("Service", "ns", "") == _X
+    assert store.unseen("ns") == {}

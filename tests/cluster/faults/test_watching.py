@@ -2,33 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from devcluster import Cluster
 
 from tests.cluster import services, writes
-from tests.cluster.faulty_server import FaultyServer
+from tests.cluster.faults.proxy import Proxy
 from tests.cluster.kube import Kube, Manifest, eventually
 from tests.cluster.operator_process import Operator
-
-
-@pytest.fixture
-def faulty(operator: Operator) -> Iterator[FaultyServer]:
-    with FaultyServer(operator.kubeconfig).running() as server:
-        yield server
-
-
-@pytest.fixture
-def behind(operator: Operator, faulty: FaultyServer, tmp_path: Path) -> Iterator[Operator]:
-    """The operator behind the proxy, in place of the other one."""
-    operator.stop()
-    mine = Operator(faulty.kubeconfig(tmp_path), operator.lease_namespace, tmp_path / "log")
-    mine.start()
-    yield mine
-    faulty.down, faulty.watch_error = False, 0
-    mine.stop()
+from tests.length import lasting
 
 
 def _ghost(uid: str) -> Manifest:
@@ -46,21 +29,21 @@ def _ghost(uid: str) -> Manifest:
 
 
 def test_what_was_deleted_while_nobody_could_look_is_seen_as_deleted(
-    behind: Operator, faulty: FaultyServer, kube: Kube
+    behind: Operator, proxy: Proxy, kube: Kube
 ) -> None:
     uid = kube.create(services.minimal("gone"))["metadata"]["uid"]
     kube.create(services.minimal("stays"))
     services.wait_ready(kube, "gone")
     services.wait_ready(kube, "stays")
 
-    faulty.down, faulty.watch_error = True, 410
-    faulty.cut()
+    proxy.down, proxy.watch_error = True, 410
+    proxy.cut()
     kube.delete("LLMService", "gone")
     eventually("no children", lambda: not kube.children("gone"), seconds=30)
     kube.delete("Service", "stays")
-    faulty.down = False
+    proxy.down = False
     time.sleep(1)  # every watch expires once, and every kind is listed anew
-    faulty.watch_error = 0
+    proxy.watch_error = 0
 
     eventually("the other's Service", lambda: kube.get("Service", "stays"), seconds=60)
     kube.create(_ghost(uid))
@@ -70,18 +53,18 @@ def test_what_was_deleted_while_nobody_could_look_is_seen_as_deleted(
 
 
 def test_an_error_that_is_fatal_to_kopf_is_not_fatal_to_the_operator(
-    behind: Operator, faulty: FaultyServer, kube: Kube
+    behind: Operator, proxy: Proxy, kube: Kube
 ) -> None:
     kube.create(services.minimal("before"))
     services.wait_ready(kube, "before")
 
-    faulty.watch_error = 500
-    faulty.cut()
+    proxy.watch_error = 500
+    proxy.cut()
     before = writes.reads(behind)["GET LLMService"]
     time.sleep(8)
     asked = writes.reads(behind)["GET LLMService"] - before
     assert asked <= 12, "it lists again and again, without a pause"
-    faulty.watch_error = 0
+    proxy.watch_error = 0
 
     kube.create(services.minimal("after"))
     services.wait_condition(kube, "after", "Ready", "True", "Serving", seconds=60)
@@ -90,19 +73,64 @@ def test_an_error_that_is_fatal_to_kopf_is_not_fatal_to_the_operator(
 
 
 def test_streams_that_are_cut_again_and_again_lose_nothing(
-    behind: Operator, faulty: FaultyServer, kube: Kube, cluster: Cluster
+    behind: Operator, proxy: Proxy, kube: Kube, cluster: Cluster
 ) -> None:
     for number in range(4):
         kube.create(services.minimal(f"cut-{number}"))
-        faulty.cut()
+        proxy.cut()
         time.sleep(0.3)
     for number in range(4):
         services.wait_condition(kube, f"cut-{number}", "Ready", "True", "Serving", seconds=60)
 
 
+def _edit_all_the_time(kube: Kube, seconds: float) -> tuple[str, ...]:
+    names = ("first", "second")
+    for name in names:
+        kube.create(services.minimal(name))
+    until, number = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        number += 1
+        kube.merge("LLMService", names[number % 2], {"spec": {"replicas": 1 + number % 3}})
+        if kube.get("Service", names[0]):
+            kube.delete("Service", names[0])
+        time.sleep(1)
+    return names
+
+
+def test_streams_that_are_cut_every_other_second(
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
+) -> None:
+    proxy.cut_every = 2.0
+    proxy.cut()
+    names = _edit_all_the_time(kube, lasting(6, 120))
+    proxy.heal()
+    converged(*names, seconds=60)
+
+
+def test_events_that_come_twice_and_in_any_order(
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
+) -> None:
+    proxy.shuffles = True
+    proxy.cut()
+    names = _edit_all_the_time(kube, lasting(6, 60))
+    proxy.heal()
+    converged(*names, seconds=60)
+
+
+@pytest.mark.full
+def test_streams_that_fall_silent_are_opened_again(
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
+) -> None:
+    proxy.stalls = True
+    names = _edit_all_the_time(kube, 5)
+    time.sleep(5)
+    proxy.heal()  # for streams that are opened from now on
+    converged(*names, seconds=150)
+
+
 @pytest.mark.parametrize("levels", [1_500, 9_000])
 def test_one_that_is_nested_deeply_is_refused_and_hides_no_other(
-    operator: Operator, kube: Kube, cluster: Cluster, levels: int
+    behind: Operator, kube: Kube, cluster: Cluster, levels: int
 ) -> None:
     # kubectl, as this process could not read it
     args = {"hf-overrides": "NESTED"}
@@ -119,8 +147,8 @@ def test_one_that_is_nested_deeply_is_refused_and_hides_no_other(
     kube.create(services.minimal("beside"))
     services.wait_ready(kube, "beside")
     eventually("the one is refused", refused)
-    operator.stop()
-    operator.start()
+    behind.stop()
+    behind.start()
     kube.create(services.minimal("afterwards"))
     services.wait_ready(kube, "afterwards")
     assert kube.get("Deployment", "deep") is None

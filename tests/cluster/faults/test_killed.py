@@ -1,0 +1,79 @@
+"""Killed at every write of a reconcile, the operator finishes the work when it is back."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster import services
+from tests.cluster.faults.proxy import Proxy
+from tests.cluster.kube import Kube
+from tests.cluster.operator_process import Operator
+from tests.length import lasting
+
+# Whether the write that it dies of is carried out: of those with an even number, with an odd one.
+_ARRIVES = lasting([(True, False)], [(True, False), (False, True)])
+
+
+class Deaths:
+    """For each k: the operator dies at the k-th write of what the loop's body does, and is started
+    again. Ends with the first that it survives.
+    """
+
+    def __init__(self, operator: Operator, proxy: Proxy, arrives: tuple[bool, bool]) -> None:
+        self._operator, self._proxy, self._arrives = operator, proxy, arrives
+
+    def __iter__(self) -> Iterator[int]:
+        number, survived = 0, False
+        while not survived:
+            number += 1
+            self._proxy.at_write(number, self._die, arrives=self._arrives[number % 2])
+            yield number
+            survived = self._wait()
+            if not survived:
+                self._operator.start()
+            self._proxy.heal()
+
+    def _die(self) -> None:
+        assert self._operator.process
+        self._operator.process.kill()
+
+    def _wait(self) -> bool:
+        """False once it is dead, True once it has written nothing for a while."""
+        before = None
+        while before != (before := self._proxy.writes.copy()) or not before:
+            for _ in range(50):
+                if not self._operator.runs():
+                    return False
+                time.sleep(0.05)
+        return True
+
+
+@pytest.fixture(params=_ARRIVES, ids=str)
+def deaths(request: pytest.FixtureRequest, behind: Operator, proxy: Proxy) -> Deaths:
+    return Deaths(behind, proxy, request.param)
+
+
+def test_of_a_creation(deaths: Deaths, kube: Kube, converged: Callable[..., None]) -> None:
+    names: list[str] = []
+    for number in deaths:
+        names.append(f"made-{number}")
+        kube.create(services.minimal(names[-1]))
+    assert len(names) > 6, "five children and a status"
+    converged(*names)
+
+
+def test_of_a_change(deaths: Deaths, kube: Kube, converged: Callable[..., None]) -> None:
+    """A new configuration and its predecessor's end, an autoscaler that comes or goes."""
+    kube.create(services.minimal("changes"))
+    converged("changes")
+    number = 0
+    for number in deaths:
+        spec = {
+            "replicas": 3 if number % 2 else None,
+            "autoscaling": None if number % 2 else {"min": 2, "max": 5},
+            "engine": {"args": {"max-model-len": 1024 * number}},
+        }
+        kube.merge("LLMService", "changes", {"spec": spec})
+    assert number > 5, "a ConfigMap and another's end, a Deployment, an autoscaler, a status"
+    converged("changes")
