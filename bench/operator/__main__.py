@@ -90,30 +90,32 @@ async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
             operator = process.Operator(
                 identity, Path(folder) / "log", profile if options.profile else None, options.flag
             )
+            found: list[Figure] = []
             operator.spawn()
             try:
                 await operator.leads()
                 subject = Subject(api, view, operator, machine, least, number)
-                found = await _measured(subject, options)
+                async for figures_of_one in _scenarios(subject, options):
+                    found += figures_of_one
             finally:
                 operator.stop()
+                _print(found, machine, number)  # also what came before a failure
             if options.profile:
                 process.costly(profile, options.profile)
-        _print(found, machine, number)
 
 
-async def _measured(on: Subject, options: argparse.Namespace) -> list[Figure]:
-    found = await creation.create_all(on)
-    found += await creation.create_one(on)
+async def _scenarios(on: Subject, options: argparse.Namespace) -> AsyncGenerator[list[Figure]]:
+    """One after the other; the resources of the first stay for the others."""
+    yield await creation.create_all(on)
+    yield await creation.create_one(on)
     if not options.only_create:
-        found += await standing.stay_quiet(on, options.quiet)
-        found += await changes.edit_one(on)
-        found += await changes.change_all(on)
-        found += await changes.delete_some(on)
-        found += await standing.restart(on)
+        yield await standing.stay_quiet(on, options.quiet)
+        yield await changes.edit_one(on)
+        yield await changes.change_all(on)
+        yield await changes.delete_some(on)
+        yield await standing.restart(on)
     if options.foreign:
-        found += await standing.among_others(on)
-    return found
+        yield await standing.among_others(on)
 
 
 @asynccontextmanager
@@ -150,6 +152,8 @@ async def _served(api: Api, kind: str) -> None:
 
 
 def _print(found: list[Figure], machine: Machine, resources: int) -> None:
+    if not found:
+        return
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     print(f"\n{resources} resources, {now}, {machine.words()}")
     print(f"controller manager and scheduler: {machine.controllers()}\n")

@@ -12,23 +12,21 @@ from typing import Any
 
 import aiohttp
 from llmservice_operator.connection import from_kubeconfig
+from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, NODE, POD, Kind
 
 Manifest = dict[str, Any]
 AT_ONCE = 32
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 
-_PATHS = {
-    "Namespace": "api/v1/namespaces",
-    "Node": "api/v1/nodes",
-    "Pod": "api/v1/namespaces/{}/pods",
-    "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
-    "ConfigMap": "api/v1/namespaces/{}/configmaps",
-    "Service": "api/v1/namespaces/{}/services",
-    "Deployment": "apis/apps/v1/namespaces/{}/deployments",
-    "PodDisruptionBudget": "apis/policy/v1/namespaces/{}/poddisruptionbudgets",
-    "HorizontalPodAutoscaler": "apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
-    "LLMService": "apis/llmservice.io/v1alpha1/namespaces/{}/llmservices",
-    "ServiceCIDR": "apis/networking.k8s.io/v1/servicecidrs",
+_KINDS = CHILDREN | {
+    kind.name: kind
+    for kind in (
+        LLM_SERVICE,
+        NODE,
+        POD,
+        Kind("Namespace", "v1", "namespaces"),
+        Kind("ServiceCIDR", "networking.k8s.io/v1", "servicecidrs"),
+    )
 }
 
 
@@ -43,29 +41,29 @@ class Api:
         self._session, self._server, self._headers = session, server, headers
 
     async def create(self, obj: Manifest) -> None:
-        path = collection(obj["kind"], obj["metadata"].get("namespace", ""))
+        path = _KINDS[obj["kind"]].path(obj["metadata"].get("namespace", ""))
         await self._request("POST", path, json.dumps(obj))
 
     async def patch(
         self, kind: str, namespace: str, name: str, patch: Any, content: str = MERGE
     ) -> None:
-        path = f"{collection(kind, namespace)}/{name}"
+        path = _KINDS[kind].path(namespace, name)
         await self._request("PATCH", path, json.dumps(patch), content)
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         options = {"propagationPolicy": "Background"}
-        await self._request("DELETE", f"{collection(kind, namespace)}/{name}", json.dumps(options))
+        await self._request("DELETE", _KINDS[kind].path(namespace, name), json.dumps(options))
 
     async def listed(self, kind: str, namespace: str = "") -> Manifest:
-        return json.loads(await self._request("GET", collection(kind, namespace)))
+        return json.loads(await self._request("GET", _KINDS[kind].path(namespace)))
 
     async def metrics(self) -> str:
-        return (await self._request("GET", "metrics")).decode()
+        return (await self._request("GET", "/metrics")).decode()
 
     async def watch(self, kind: str, namespace: str, version: str) -> AsyncIterator[list[Manifest]]:
         """Events as they come, those that come together in one list. Never ends by itself."""
         query = f"?watch=true&resourceVersion={version}&timeoutSeconds=86400"
-        url = f"{self._server}/{collection(kind, namespace)}{query}"
+        url = f"{self._server}{_KINDS[kind].path(namespace)}{query}"
         no_limit = aiohttp.ClientTimeout(total=None)
         async with self._session.get(url, headers=self._headers, timeout=no_limit) as response:
             rest = b""
@@ -80,7 +78,7 @@ class Api:
     ) -> bytes:
         async with self._session.request(
             method,
-            f"{self._server}/{path}",
+            f"{self._server}{path}",
             data=body,
             headers={**self._headers, "Content-Type": content},
         ) as response:
@@ -110,7 +108,3 @@ async def all_of(requests: Iterable[Any], at_once: int = AT_ONCE) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
             group.create_task(worker())
-
-
-def collection(kind: str, namespace: str = "") -> str:
-    return _PATHS[kind].format(namespace)

@@ -25,7 +25,7 @@ SYSTEM = "llmservice-system"
 _CHART = "charts/llmservice-operator"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _BIN = 0.1  # seconds between two looks at the CPU
-BUSY = 0.25  # of a core in such a time: less is a renewed lease, not work
+_BUSY = 0.25  # of a core in such a time: less is a renewed lease, not work
 _START, _STOP = 60.0, 20.0  # seconds at most
 
 
@@ -80,7 +80,7 @@ class Operator:
         while True:
             await asyncio.sleep(_BIN)
             looks.append((time.monotonic(), self.cpu()))
-            last = busy_until(looks, BUSY)
+            last = busy_until(looks, _BUSY)
             if looks[-1][0] - max(last, begun) > quiet:
                 return last
             if looks[-1][0] - begun > limit:
@@ -90,9 +90,9 @@ class Operator:
         """Seconds so far."""
         return samples.cpu_seconds(self._proc("stat"), _TICKS)
 
-    def memory(self, field: str = "VmHWM") -> float:
-        """MiB: VmHWM is the peak, VmRSS what it is now."""
-        return samples.mebibytes(self._proc("status"), field)
+    def memory(self) -> float:
+        """MiB resident, at the peak."""
+        return samples.mebibytes(self._proc("status"), "VmHWM")
 
     async def metrics(self) -> str:
         url = f"http://127.0.0.1:{self.port}/metrics"
