@@ -25,6 +25,7 @@ from bench.operator.figures import Figure
 from bench.operator.machine import SPAN_HEAD, Machine
 from bench.operator.subject import Subject
 from bench.operator.view import TooLateError, View, watching
+from dev import account
 from dev.progress import say
 
 _KINDS = ("Deployment", "ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget")
@@ -86,7 +87,7 @@ async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
     async with _prepared(cluster, number, _HPA, "LLMService") as (api, view):
         with tempfile.TemporaryDirectory() as folder:
             identity, profile = Path(folder) / "kubeconfig", Path(folder) / "profile"
-            process.account(cluster, identity)
+            account.install(cluster, process.SYSTEM, identity)
             operator = process.Operator(
                 identity, Path(folder) / "log", profile if options.profile else None, options.flag
             )
@@ -130,7 +131,7 @@ async def _prepared(
     async with connected(cluster.kubeconfig) as api:
         await api.create(workload.namespace(workload.NAMESPACE))
         await api.create(workload.wide_range())
-        await all_of(api.create(node) for node in workload.nodes(resources))
+        await all_of("nodes", map(api.create, workload.nodes(resources)))
         cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
         await _served(api, "LLMService")
         async with watching(api, workload.NAMESPACE, [*_KINDS, *more]) as view:

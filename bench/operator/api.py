@@ -5,6 +5,7 @@ So many requests at once over pooled connections, JSON as it is, no cache and no
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,11 @@ import aiohttp
 from llmservice_operator.connection import from_kubeconfig
 from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, NODE, POD, Kind
 
+from dev.progress import say
+
 Manifest = dict[str, Any]
 AT_ONCE = 32
+PROGRESS = 5.0  # seconds between two lines
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 
 _KINDS = CHILDREN | {
@@ -97,13 +101,18 @@ async def connected(kubeconfig: Path) -> AsyncGenerator[Api]:
         yield Api(session, found.server, found.headers())
 
 
-async def all_of(requests: Iterable[Any], at_once: int = AT_ONCE) -> None:
+async def all_of(what: str, requests: Iterable[Any], at_once: int = AT_ONCE) -> None:
     """Await all coroutines, so many at once; the first error ends it."""
-    waiting = iter(requests)
+    waiting, done, said = iter(requests), 0, time.monotonic()
 
     async def worker() -> None:
+        nonlocal done, said
         for request in waiting:
             await request
+            done += 1
+            if (now := time.monotonic()) > said + PROGRESS:
+                said = now
+                say(f"  {what}: {done} requests done")
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):

@@ -38,7 +38,7 @@ async def change_all(on: Subject) -> list[Figure]:
     """The same image for all of them."""
     with on.machine.span("change all", on.operator.pid):
         begun = time.monotonic()
-        await all_of(on.set_image(name, workload.NEXT_IMAGE) for name in on.names)
+        await all_of("changes", (on.set_image(name, workload.NEXT_IMAGE) for name in on.names))
         by_users = time.monotonic()
         changed = await on.changed(on.names, workload.NEXT_IMAGE)
         settled = await on.settled(on.names)
@@ -59,7 +59,7 @@ async def delete_some(on: Subject) -> list[Figure]:
 
     with on.machine.span(f"delete {len(refs)} Deployments", on.operator.pid):
         begun = time.monotonic()
-        await all_of(on.api.delete("Deployment", workload.NAMESPACE, name) for name in names)
+        await all_of("deletions", (on.delete_deployment(name) for name in names))
         deleted = time.monotonic()
         last = await on.view.until("back", back, len(refs), on.limit)
         settled = await on.settled(names)

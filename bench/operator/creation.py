@@ -19,7 +19,7 @@ async def create_all(on: Subject) -> list[Figure]:
     before, counted, cpu = await on.written(), await on.asked(), on.operator.cpu()
     with on.machine.span("create all", on.operator.pid):
         begun = time.monotonic()
-        await all_of(on.create(resource) for resource in wanted)
+        await all_of("resources", map(on.create, wanted))
         by_users = time.monotonic()
         children = await on.view.until("children", lambda: on.view.there(refs), len(refs), on.limit)
         ready = await on.ready(on.names)

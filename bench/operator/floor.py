@@ -47,7 +47,7 @@ class Bare:
         refs = workload.refs(children)
         with self.machine.span("floor: create"):
             begun = time.monotonic()
-            await all_of(self.api.create(child) for child in children)
+            await all_of("children", map(self.api.create, children))
             limit = workload.patience(self.resources)
             there = await self.view.until(
                 "children", lambda: self.view.there(refs), len(refs), limit
@@ -60,10 +60,10 @@ class Bare:
 
     async def _change_all(self) -> tuple[float, float]:
         """Users change resources, and the bare client does for each what an operator would."""
-        await all_of(self.api.create(resource) for resource in self._services())
+        await all_of("resources", map(self.api.create, self._services()))
         with self.machine.span("floor: change all"):
             begun = time.monotonic()
-            await all_of(self._change(ref.name) for ref in self._deployments())
+            await all_of("changes", (self._change(ref.name) for ref in self._deployments()))
             changed = await self.view.until(
                 "changed",
                 lambda: self.view.count(

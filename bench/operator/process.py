@@ -1,7 +1,6 @@
 """The operator as a process of its own, with the rights that its chart grants and no more."""
 
 import asyncio
-import json
 import os
 import pstats
 import signal
@@ -14,15 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-import yaml
-from devcluster import Cluster
 
 from bench.operator import samples
 from bench.operator.figures import busy_until
 from bench.operator.workload import IMAGE
 
 SYSTEM = "llmservice-system"
-_CHART = "charts/llmservice-operator"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _BIN = 0.1  # seconds between two looks at the CPU
 _BUSY = 0.25  # of a core in such a time: less is a renewed lease, not work
@@ -131,25 +127,6 @@ class Operator:
 
     def _tail(self) -> str:
         return f"; the end of {self.log}:\n{self.log.read_text()[-3000:]}"
-
-
-def account(cluster: Cluster, file: Path) -> None:
-    """Install what the chart grants, and write a kubeconfig of its service account."""
-    text = cluster.helm(
-        "template", "llmservice-operator", _CHART, "-n", SYSTEM, "--set=crds.enabled=false"
-    )
-    rendered = [found for found in yaml.safe_load_all(text) if found]
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
-    items = [space, *(found for found in rendered if found["kind"] != "Deployment")]
-    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    cluster.kubectl("apply", "--server-side", "-f", "-", input=bundle)
-    token = cluster.kubectl(
-        "create", "token", "llmservice-operator", "-n", SYSTEM, "--duration=24h"
-    )
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-    file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump(config))
 
 
 def costly(profile: Path, out: Path) -> None:

@@ -55,8 +55,8 @@ async def among_others(on: Subject) -> list[Figure]:
     with on.machine.span("others' nodes and pods", on.operator.pid):
         await on.api.create(workload.namespace(workload.FOREIGN))
         nodes, pods = range(workload.FOREIGN_NODES), range(workload.FOREIGN_PODS)
-        await all_of(on.api.create(workload.foreign_node(number)) for number in nodes)
-        await all_of(on.api.create(workload.foreign_pod(number)) for number in pods)
+        await all_of("nodes", (on.api.create(workload.foreign_node(n)) for n in nodes))
+        await all_of("pods", (on.api.create(workload.foreign_pod(n)) for n in pods))
     meanwhile = on.operator.memory()
     on.operator.stop()
     idle = await _start(on, "start among others")

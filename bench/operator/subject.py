@@ -52,6 +52,9 @@ class Subject:
     def set_image(self, name: str, image: str) -> Coroutine[Any, Any, None]:
         return self.api.patch("LLMService", workload.NAMESPACE, name, workload.with_image(image))
 
+    def delete_deployment(self, name: str) -> Coroutine[Any, Any, None]:
+        return self.api.delete("Deployment", workload.NAMESPACE, name)
+
     async def changed(self, names: Sequence[str], image: str) -> float:
         """The time when these Deployments have the image."""
         refs = deployments(names)

@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench.operator.api import Api, Manifest
+from bench.operator.api import PROGRESS, Api, Manifest
 from dev.progress import say
 
-_PROGRESS = 5.0  # seconds between two lines
 _PAUSE = 0.005  # between two looks: how exact the times are
 
 
@@ -58,12 +57,12 @@ class View:
             now = time.monotonic()
             if now - begun > limit:
                 raise TooLateError(f"{what}: {found} of {want} after {limit:.0f} s")
-            if now - said > _PROGRESS:
+            if now - said > PROGRESS:
                 said = now
                 say(f"  {what}: {found} of {want}")
             await asyncio.sleep(_PAUSE)
             try:
-                async with asyncio.timeout(_PROGRESS):
+                async with asyncio.timeout(PROGRESS):
                     await self._changed.wait()
             except TimeoutError:
                 continue

@@ -6,17 +6,15 @@ it is and stays. The operator runs as a process beside it, as the chart's servic
 chart does not grant fails.
 """
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from devcluster import Cluster
 
+from dev import account
 from tests.cluster.kube import Kube
 from tests.cluster.operator_process import Operator
 
@@ -75,25 +73,8 @@ def identity(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Call
     """Makes a kubeconfig of a service account with what the chart grants, given its values."""
 
     def made(system: str, *values: str) -> Path:
-        sets = [f"--set={value}" for value in ("crds.enabled=false", *values)]
-        chart = str(_ROOT / "charts/llmservice-operator")
-        text = cluster.helm("template", "llmservice-operator", chart, "-n", system, *sets)
-        rendered = [found for found in yaml.safe_load_all(text) if found]
-        account = [found for found in rendered if found["kind"] != "Deployment"]
-        space: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace"}
-        items = [space | {"metadata": {"name": system}}, *account]
-        bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=bundle)
-        token = cluster.kubectl(
-            "create", "token", "llmservice-operator", "-n", system, "--duration=24h"
-        )
-        config = yaml.safe_load(cluster.kubeconfig.read_text())
-        config["users"] = [
-            {"name": user["name"], "user": {"token": token}} for user in config["users"]
-        ]
         path = tmp_path_factory.mktemp("identity") / "kubeconfig"
-        path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(config))
+        account.install(cluster, system, path, *values)
         return path
 
     return made

@@ -18,7 +18,7 @@ async def test_so_many_requests_run_at_once_and_no_more() -> None:
         running -= 1
         done += 1
 
-    await all_of((request() for _ in range(20)), at_once=4)
+    await all_of("requests", (request() for _ in range(20)), at_once=4)
     assert (most, done) == (4, 20)
 
 
@@ -28,4 +28,4 @@ async def test_the_first_error_ends_it() -> None:
             raise ValueError(number)
 
     with pytest.raises(ExceptionGroup):
-        await all_of((request(number) for number in range(9)), at_once=2)
+        await all_of("requests", (request(number) for number in range(9)), at_once=2)
