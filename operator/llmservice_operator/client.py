@@ -65,12 +65,16 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The objects of a kind, in one namespace or (where it is "") in all, by labels and fields."""
+    """The objects of a kind, in one namespace or (where it is "") in all, by labels and fields.
+
+    page: objects in one answer to a list, fewer where they are large and little is kept of them.
+    """
 
     kind: Kind
     namespace: str = ""
     labels: str = ""
     fields: str = ""
+    page: int = PAGE
 
     def query(self) -> dict[str, str]:
         chosen = {"labelSelector": self.labels, "fieldSelector": self.fields}
@@ -117,7 +121,7 @@ class Client:
         Page by page, so that a large list is never here as a whole; None is left out.
         """
         kind, parsed = selection.kind, list[R]()
-        query = selection.query() | {"limit": str(PAGE)}
+        query = selection.query() | {"limit": str(selection.page)}
         while True:
             page = await self._json(_Request("GET", kind, kind.path(selection.namespace), query))
             for item in page.get("items") or ():

@@ -74,9 +74,9 @@ class Watch:
         ]
         self._scenery: list[Reflector[Any]] = []
         if self._scopes == [""]:  # nodes are the cluster's; a namespaced operator may not see them
-            foreign = Selection(POD, "", FOREIGN, SCHEDULED)
+            foreign = Selection(POD, "", FOREIGN, SCHEDULED, page=100)
             self._scenery = [
-                Reflector(client, Selection(NODE), placement.node, _Nodes(store)),
+                Reflector(client, Selection(NODE, page=100), placement.node, _Nodes(store)),
                 Reflector(client, foreign, placement.scheduled, _Foreign(store)),
             ]
         self._began = self._heard = time.monotonic()

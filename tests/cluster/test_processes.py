@@ -174,6 +174,9 @@ def test_with_rights_in_one_namespace_it_serves_that_one_and_leaves_the_others(
         kube.create(services.minimal("huge", gpu={"count": 64}))
         found = services.wait_condition(kube, "huge", "Degraded", "True", "Unschedulable")
         assert "Insufficient nvidia.com/gpu" in found["message"]  # the scheduler's own words
+        told = kube.there("LLMService", "huge")["status"]["placement"]
+        assert told.keys() == {"message"}
+        assert "limited to single namespaces and may not see nodes" in told["message"]
         assert elsewhere.children("there") == {}
         untouched = {"observedGeneration": -1}  # what the schema gives a new resource
         assert elsewhere.there("LLMService", "there")["status"] == untouched

@@ -97,6 +97,10 @@ def _with(**fields: Any) -> Manifest:
             "write products for amd.com/gpu, or pod.nodeSelector",
         ),
         (
+            _with(gpu={"claimTemplate": "gpus", "minMemory": "20Gi"}),
+            "write what products and minMemory say as selectors there",
+        ),
+        (
             _with(gpu={"resource": "intel.com/gpu", "products": ["A"]}),
             "for another resource write pod.nodeSelector instead",
         ),

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from llmservice_operator.api import quantity
-from llmservice_operator.api.fields import TOO_LARGE, LabelValue, QualifiedName
+from llmservice_operator.api.fields import TOO_LARGE, LabelValue, ObjectName, QualifiedName
 from llmservice_operator.api.part import Part, rule, rules
 
 _MEBIBYTE = 2**20
@@ -64,6 +64,12 @@ class Gpu(Part):
                 path=".resource",
             ),
             rule(
+                "!has(self.claimTemplate) || !(has(self.products) || has(self.minMemory))",
+                "devices of a claim are chosen by its ResourceClaimTemplate: write what products "
+                "and minMemory say as selectors there",
+                path=".claimTemplate",
+            ),
+            rule(
                 "self.resource.startsWith('nvidia.com/') || !has(self.minMemory)",
                 "minMemory is read from the labels that NVIDIA's GPU feature discovery gives to "
                 "nodes: write products for amd.com/gpu, or pod.nodeSelector",
@@ -103,6 +109,11 @@ class Gpu(Part):
     """Memory that each GPU must have, as its node's label nvidia.com/gpu.memory says: usable
     memory, so that cards sold as 24 GB have less than 24Gi; write 22Gi for those. GPUs that are
     shared by time-slicing or MPS do not count, since they promise no memory."""
+
+    claim_template: ObjectName | None = None
+    """Name of a ResourceClaimTemplate (dynamic resource allocation: Kubernetes 1.34, or 1.32 with
+    it switched on) that makes the devices of each replica, in place of resource, of which only
+    the taint is tolerated still; count says how many devices that are."""
 
     tensor_parallel: Parallel | None = None
     """Over how many GPUs each layer is split. Default: count divided by pipelineParallel."""

@@ -47,7 +47,8 @@ def demand(service: LLMService) -> Demand:
     tolerations: list[Manifest] = []
     if gpu is not None:
         # Extended resources cannot be overcommitted: request and limit are one.
-        requests[gpu.resource] = limits[gpu.resource] = str(gpu.devices)
+        if gpu.claim_template is None:
+            requests[gpu.resource] = limits[gpu.resource] = str(gpu.devices)
         # Nodes that offer slices of a card are tainted by the card's name.
         keys = {gpu.resource}
         keys |= {f"{v}gpu" for v in (labels.NVIDIA, labels.AMD) if gpu.resource.startswith(v)}

@@ -54,9 +54,10 @@ def report(
         return PlacementReport(0, room, kinds, "there are no nodes")
     if gpu and not fitting and kinds == frozenset({f"lack {gpu.resource}"}):
         return PlacementReport(0, room, kinds, f"no node has {gpu.resource}")
-    head = "no node could hold a replica"
-    if fitting:
-        head = f"{len(fitting)} of {_nodes(count)} could hold a replica"
+    head = f"{len(fitting)} of {_nodes(count)}" if fitting else "no node"
+    head += " could hold a replica"
+    if gpu and gpu.claim_template:
+        head += ", the devices of its claim aside"
     if fitting and taken is not None:
         room = sum(_room(node, asked, taken) for node in fitting)
         full = [_lack_of_room(node, asked, taken) for node in fitting]

@@ -10,12 +10,15 @@ from llmservice_operator.render.startup import startup_seconds
 from llmservice_operator.render.volumes import CONFIG_PATH, HOME, mounts
 
 PORT = 8000
+CLAIM = "gpu"  # of devices, by its name in the pod
 _STARTUP_PERIOD = 1  # seconds: what a server that just became able to answer waits at most
 
 
 def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> Manifest:
     """The pod's only container."""
     limits: Manifest = {"limits": dict(asked.limits)} if asked.limits else {}
+    if service.spec.gpu and service.spec.gpu.claim_template:
+        limits["claims"] = [{"name": CLAIM}]
     return {
         "name": "server",
         "image": service.spec.engine.image or defaults.server_image,

@@ -4,7 +4,7 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.placement.demand import demand
 from llmservice_operator.render.configuration import GRACE_SECONDS
-from llmservice_operator.render.container import container
+from llmservice_operator.render.container import CLAIM, container
 from llmservice_operator.render.defaults import RenderDefaults
 from llmservice_operator.render.identity import labels, selector
 from llmservice_operator.render.volumes import volumes
@@ -22,6 +22,7 @@ def pod_template(service: LLMService, defaults: RenderDefaults, config_map: str)
         "tolerations": list(asked.tolerations),
         "priorityClassName": pod.priority_class_name,
         "runtimeClassName": pod.runtime_class_name,
+        "resourceClaims": _claims(service),
         "imagePullSecrets": [{"name": secret.name} for secret in pod.image_pull_secrets],
     }
     return {
@@ -62,6 +63,11 @@ def pod_template(service: LLMService, defaults: RenderDefaults, config_map: str)
             "volumes": volumes(service, config_map),
         },
     }
+
+
+def _claims(service: LLMService) -> list[Manifest]:
+    template = service.spec.gpu and service.spec.gpu.claim_template
+    return [{"name": CLAIM, "resourceClaimTemplateName": template}] if template else []
 
 
 def _apart(service: LLMService) -> Manifest:

@@ -331,6 +331,13 @@ def test_counts_what_fits_beside_what_runs(
     assert said.message.endswith("1 node lacks nvidia.com/gpu")
 
 
+def test_devices_of_a_claim_are_the_schedulers_business() -> None:
+    said = _report({"gpu": {"claimTemplate": "gpus", "count": 8}}, [_CPU], _taken())
+    assert said.message == (
+        "1 of 1 node could hold a replica, the devices of its claim aside, 7 more fit now"
+    )
+
+
 def test_without_knowing_what_runs_it_says_nothing_of_room() -> None:
     said = _report({"gpu": {}}, [_A])
     assert (said.room, said.message) == (None, "1 of 1 node could hold a replica")

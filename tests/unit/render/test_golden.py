@@ -40,6 +40,7 @@ def test_the_golden_resource_has_every_field_that_no_other_excludes() -> None:
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     spec = yaml.safe_load(_EVERYTHING.read_text())["spec"]
     assert list(_unwritten(schema, [spec], "spec")) == [
+        "spec.gpu.claimTemplate",
         "spec.replicas",
         "spec.disruption.maxUnavailable",
     ]

@@ -1,0 +1,281 @@
+"""Cases for the comparison of our placement with the scheduler's: a node, what runs on it, and a
+replica that wants to go there. Each case has a node of its own, so that none is in another's way.
+"""
+
+import random
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmservice_operator.api import LLMService
+from llmservice_operator.placement import Demand, demand
+from llmservice_operator.render import RenderDefaults, render
+
+Manifest = dict[str, Any]
+
+GPU, MIG, AMD = "nvidia.com/gpu", "nvidia.com/mig-3g.40gb", "amd.com/gpu"
+HOSTNAME = "kubernetes.io/hostname"
+_NAME = "replica"
+
+
+@dataclass
+class Case:
+    """spec: of the LLMService. expressions: node affinity beside what it renders to."""
+
+    name: str
+    node: Manifest
+    spec: Manifest = field(default_factory=dict[str, Any])
+    expressions: list[Manifest] = field(default_factory=list[Manifest])
+    foreign: list[Manifest] = field(default_factory=list[Manifest])
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def service(self) -> LLMService:
+        spec = {"model": {"uri": "hf://org/model"}, **self.spec}
+        return LLMService.parse({"metadata": {"name": _NAME, "namespace": "x"}, "spec": spec})
+
+    @property
+    def asked(self) -> Demand:
+        """What a replica asks of a node, by our reckoning."""
+        asked = demand(self.service)
+        if not self.expressions:
+            return asked
+        fields = {name: getattr(asked, name) for name in asked.__dataclass_fields__}
+        return Demand(**{**fields, "node_affinity": _with(asked.node_affinity, self.expressions)})
+
+    def pod(self, namespace: str) -> Manifest:
+        """A replica as the Deployment's template makes it, which may go to its own node only."""
+        children = render(self.service, RenderDefaults(server_image="llmservice/server:test"))
+        template = next(child for child in children if child["kind"] == "Deployment")["spec"]
+        pod: Manifest = deepcopy(template["template"])
+        affinity = _with(pod["spec"]["affinity"].get("nodeAffinity"), self.expressions)
+        pinned = {"key": "metadata.name", "operator": "In", "values": [self.name]}
+        required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+        for term in required.setdefault("nodeSelectorTerms", [{}]):
+            term["matchFields"] = [pinned]
+        pod["spec"]["affinity"]["nodeAffinity"] = affinity
+        pod["spec"]["serviceAccountName"] = "default"
+        pod["metadata"] |= {"name": self.name, "namespace": namespace}
+        return {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+def _with(affinity: Manifest | None, expressions: list[Manifest]) -> Manifest:
+    affinity = deepcopy(affinity) if affinity else {}
+    if expressions:
+        required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+        for term in required.setdefault("nodeSelectorTerms", [{}]):
+            term["matchExpressions"] = [*term.get("matchExpressions", ()), *expressions]
+    return affinity
+
+
+# Nodes.
+
+
+def _node(labels: Manifest, extended: Manifest | None = None, **spec: Any) -> Manifest:
+    room = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
+    return {"labels": labels, "allocatable": {**room, **(extended or {})}, "spec": spec}
+
+
+def _cards(product: str, mebibytes: str, count: int, **labels: str) -> Manifest:
+    mine = {"product": product, "memory": mebibytes, **labels}
+    return _node({f"{GPU}.{k}": v for k, v in mine.items() if v}, {GPU: str(count)})
+
+
+_H100 = _cards("NVIDIA-H100-80GB-HBM3", "81559", 8, **{"sharing-strategy": "none"})
+_SHARED = {"sharing-strategy": "time-slicing", "replicas": "4"}
+_NODES: dict[str, Manifest] = {
+    "cpu": _node({"zone": "a", "pool": "cpu"}),
+    "h100": _H100,
+    "a10": _cards("NVIDIA-A10", "23028", 4),
+    "sliced": _cards("NVIDIA-A10-SHARED", "23028", 16, **_SHARED),
+    "renamed": _node(
+        {
+            f"{GPU}.{k}": v
+            for k, v in {"product": "NVIDIA-A10", "memory": "23028", **_SHARED}.items()
+        },
+        {f"{GPU}.shared": "16", GPU: "0"},
+    ),
+    "mixed": _node(
+        {
+            f"{GPU}.memory": "81559",
+            f"{MIG}.product": "NVIDIA-H100-80GB-HBM3-MIG-3g.40gb",
+            f"{MIG}.memory": "40192",
+            f"{MIG}.sharing-strategy": "none",
+        },
+        {MIG: "2", GPU: "6"},
+    ),
+    "single": _cards("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", "4864", 7),
+    "amd": _node({f"{AMD}.product-name": "AMD_Instinct_MI300X_OAM"}, {AMD: "8"}),
+    "unlabelled": _node({"zone": "b"}, {GPU: "2"}),
+    "text": _cards("NVIDIA-L4", "24GB", 1),
+}
+_TAINTS: list[list[Manifest]] = [
+    [],
+    [],
+    [],
+    [{"key": GPU, "value": "present", "effect": "NoSchedule"}],
+    [{"key": "dedicated", "value": "llm", "effect": "NoSchedule"}],
+    [{"key": "dedicated", "value": "other", "effect": "NoExecute"}],
+    [{"key": "dedicated", "effect": "PreferNoSchedule"}],
+    [{"key": "level", "value": "5", "effect": "NoSchedule"}, {"key": AMD, "effect": "NoSchedule"}],
+]
+_TOLERATIONS: list[list[Manifest]] = [
+    [],
+    [],
+    [{"key": "dedicated", "value": "llm"}],
+    [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    [{"key": "dedicated", "operator": "Exists"}, {"key": "level", "value": "5"}],
+    [{"operator": "Exists"}],
+    [{"key": "level", "value": "6"}],
+]
+_GPUS: list[Manifest | None] = [
+    None,
+    {},
+    {"count": 2},
+    {"count": 8},
+    {"minMemory": "20Gi"},
+    {"minMemory": "23028Mi"},
+    {"minMemory": "23029Mi"},
+    {"minMemory": "40Gi", "count": 4},
+    {"products": ["NVIDIA-A10", "NVIDIA-H100-80GB-HBM3"]},
+    {"products": ["NVIDIA-A10-SHARED"], "minMemory": "20Gi", "count": 4},
+    {"resource": f"{GPU}.shared", "minMemory": "20Gi", "count": 2},
+    {"resource": MIG, "minMemory": "39Gi"},
+    {"resource": MIG, "minMemory": "40Gi"},
+    {"products": ["NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"], "count": 3},
+    {"resource": AMD, "products": ["AMD_Instinct_MI300X_OAM"], "count": 8},
+    {"resource": AMD},
+]
+_REQUESTS: list[Manifest | None] = [
+    None,
+    None,
+    {"cpu": "32", "memory": "1Gi"},
+    {"cpu": "32001m", "memory": "1Gi"},
+    {"cpu": "100m", "memory": "256Gi"},
+    {"cpu": "100m", "memory": "257Gi"},
+    {"cpu": "0", "memory": "0", "ephemeral-storage": "600Gi"},
+    {"cpu": "16500m", "memory": "100Gi"},
+]
+_EXPRESSIONS: list[list[Manifest]] = [
+    *([[]] * 8),
+    [{"key": "zone", "operator": "In", "values": ["a", "c"]}],
+    [{"key": "zone", "operator": "NotIn", "values": ["a", "c"]}],
+    [{"key": "zone", "operator": "Exists"}],
+    [{"key": "zone", "operator": "DoesNotExist"}],
+    [{"key": f"{GPU}.memory", "operator": "Gt", "values": ["23027"]}],
+    [{"key": f"{GPU}.memory", "operator": "Lt", "values": ["23029"]}],
+    [
+        {"key": f"{GPU}.memory", "operator": "Gt", "values": ["0"]},
+        {"key": "zone", "operator": "Exists"},
+    ],
+]
+
+
+# What runs there already.
+
+
+def _container(name: str, requests: Manifest, **more: Any) -> Manifest:
+    limits = {resource: amount for resource, amount in requests.items() if "/" in resource}
+    resources = {"requests": requests, "limits": limits}
+    return {"name": name, "image": "foreign", "resources": resources, **more}
+
+
+def _foreign(requests: Manifest, fate: str = "", **spec: Any) -> Manifest:
+    """fate: ended or ending, which the test makes of it."""
+    return {
+        "fate": fate,
+        "spec": {
+            "containers": [_container("c", requests)],
+            "tolerations": [{"operator": "Exists"}],
+            **spec,
+        },
+    }
+
+
+def _gpus_of(node: Manifest) -> tuple[str, int]:
+    found = [(name, int(count)) for name, count in node["allocatable"].items() if "/" in name]
+    return max(found, key=lambda item: item[1], default=(GPU, 0))
+
+
+def _some_foreign(random_: random.Random, node: Manifest) -> Iterator[Manifest]:
+    resource, count = _gpus_of(node)
+    if count and random_.random() < 0.6:
+        yield _foreign(
+            {resource: str(random_.randint(1, count))}, random_.choice(["", "", "", "ended"])
+        )
+    match random_.randrange(8):
+        case 0:
+            yield _foreign({"cpu": "15500m", "memory": "1Gi"})
+        case 1:  # the init container asks for more than the container
+            init = _container("i", {"cpu": "20", "memory": "200Gi"})
+            yield _foreign({"cpu": "1"}, initContainers=[init])
+        case 2:  # a sidecar, and an init container beside it
+            sidecar = _container("s", {"cpu": "10"}, restartPolicy="Always")
+            yield _foreign({"cpu": "1"}, initContainers=[sidecar, _container("i", {"cpu": "22"})])
+        case 3:
+            yield _foreign({"cpu": "100m"}, resources={"requests": {"cpu": "31", "memory": "30Gi"}})
+        case 4:
+            yield _foreign({"cpu": "31", "memory": "255Gi"}, "ended")
+        case 5:
+            yield _foreign({"cpu": "31", "memory": "255Gi"}, "ending")
+        case 6:
+            yield _foreign({})
+        case _:
+            pass
+
+
+def _random_case(number: int, random_: random.Random) -> Case:
+    node = deepcopy(random_.choice(list(_NODES.values())))
+    node["spec"]["taints"] = random_.choice(_TAINTS)
+    if random_.random() < 0.1:
+        node["spec"]["unschedulable"] = True
+    if random_.random() < 0.1:
+        node["allocatable"]["pods"] = str(random_.randint(0, 2))
+    gpu = random_.choice(_GPUS)
+    pod: Manifest = {"tolerations": random_.choice(_TOLERATIONS)}
+    if requests := random_.choice(_REQUESTS):
+        pod["resources"] = {"requests": requests}
+    if random_.random() < 0.15:
+        pod["nodeSelector"] = random_.choice([{"zone": "a"}, {"zone": "a", "pool": "cpu"}])
+    return Case(
+        f"random-{number}",
+        node,
+        {"pod": pod, **({"gpu": gpu} if gpu is not None else {})},
+        random_.choice(_EXPRESSIONS),
+        list(_some_foreign(random_, node)),
+    )
+
+
+def _pairs() -> Iterator[Case]:
+    """Each kind of node with each way to ask for GPUs."""
+    for kind, node in _NODES.items():
+        for number, gpu in enumerate(_GPUS):
+            yield Case(f"{kind}-{number}", deepcopy(node), {} if gpu is None else {"gpu": gpu})
+
+
+def _edges() -> Iterator[Case]:
+    """One step on either side of each limit."""
+    for free in (3, 4):
+        foreign = [_foreign({GPU: str(8 - free)})]
+        yield Case(f"free-gpus-{free}", deepcopy(_H100), {"gpu": {"count": 4}}, foreign=foreign)
+    for taken in ("31", "31001m"):
+        pod = {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}
+        foreign = [_foreign({"cpu": taken})]
+        yield Case(f"cpu-beside-{taken}", _node({}), {"pod": pod}, foreign=foreign)
+    for pods in (0, 1, 2):
+        node = _node({}, {"pods": str(pods)})
+        yield Case(f"pods-{pods}", node, foreign=[_foreign({})])
+    for fate in ("", "ended", "ending"):
+        foreign = [_foreign({GPU: "8"}, fate)]
+        yield Case(f"full-{fate or 'running'}", deepcopy(_H100), {"gpu": {}}, foreign=foreign)
+    for pod in ({}, {"tolerations": [{"operator": "Exists"}]}):
+        yield Case(f"cordoned-{len(pod)}", _node({}, unschedulable=True), {"pod": pod})
+
+
+def cases(seed: int, count: int) -> list[Case]:
+    """The same for the same seed; count of them are random."""
+    random_ = random.Random(seed)
+    return [*_edges(), *_pairs(), *(_random_case(number, random_) for number in range(count))]
