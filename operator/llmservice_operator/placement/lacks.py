@@ -96,7 +96,7 @@ def _of_label(node: Mapping[str, str], unmet: Manifest, gpu: Gpu | None) -> Lack
         return Lack("have", f"{has} as GPU" if has else f"no label {key}")
     if gpu is not None and key == labels.memory(gpu.resource) and operator == "Gt":
         if has is None or not has.isdecimal():
-            return Lack("have", f"no label {key}")
+            return Lack("have", f"{key}={has}, not a number" if has else f"no label {key}")
         least, mebibytes = int(values[0]) + 1, int(has)
         wanted = f"{_gibibytes(least * _MEBIBYTE, ROUND_CEILING)} GiB of GPU memory"
         shown = f"{_gibibytes(mebibytes * _MEBIBYTE, ROUND_FLOOR)} GiB"

@@ -97,6 +97,12 @@ _UNLABELLED = _node({**_ROOM, _GPU: "1"})
         ),
         (
             {"gpu": {"minMemory": "10Gi"}},
+            [_node({**_ROOM, _GPU: "1"}, labels={f"{_GPU}.memory": "24GB"})],
+            0,
+            "no node could hold a replica: 1 node has nvidia.com/gpu.memory=24GB, not a number",
+        ),
+        (
+            {"gpu": {"minMemory": "10Gi"}},
             [_SHARED],
             0,
             "no node could hold a replica: 1 node has shared GPUs only, which promise no memory",
