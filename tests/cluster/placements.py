@@ -113,9 +113,7 @@ _NODES: dict[str, Manifest] = {
     "text": _cards("NVIDIA-L4", "24GB", 1),
 }
 _TAINTS: list[list[Manifest]] = [
-    [],
-    [],
-    [],
+    *([[]] * 10),
     [{"key": GPU, "value": "present", "effect": "NoSchedule"}],
     [{"key": "dedicated", "value": "llm", "effect": "NoSchedule"}],
     [{"key": "dedicated", "value": "other", "effect": "NoExecute"}],
@@ -123,7 +121,6 @@ _TAINTS: list[list[Manifest]] = [
     [{"key": "level", "value": "5", "effect": "NoSchedule"}, {"key": AMD, "effect": "NoSchedule"}],
 ]
 _TOLERATIONS: list[list[Manifest]] = [
-    [],
     [],
     [{"key": "dedicated", "value": "llm"}],
     [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
@@ -150,8 +147,7 @@ _GPUS: list[Manifest | None] = [
     {"resource": AMD},
 ]
 _REQUESTS: list[Manifest | None] = [
-    None,
-    None,
+    *([None] * 10),
     {"cpu": "32", "memory": "1Gi"},
     {"cpu": "32001m", "memory": "1Gi"},
     {"cpu": "100m", "memory": "256Gi"},
@@ -160,7 +156,7 @@ _REQUESTS: list[Manifest | None] = [
     {"cpu": "16500m", "memory": "100Gi"},
 ]
 _EXPRESSIONS: list[list[Manifest]] = [
-    *([[]] * 8),
+    *([[]] * 20),
     [{"key": "zone", "operator": "In", "values": ["a", "c"]}],
     [{"key": "zone", "operator": "NotIn", "values": ["a", "c"]}],
     [{"key": "zone", "operator": "Exists"}],
@@ -202,11 +198,11 @@ def _gpus_of(node: Manifest) -> tuple[str, int]:
 
 def _some_foreign(random_: random.Random, node: Manifest) -> Iterator[Manifest]:
     resource, count = _gpus_of(node)
-    if count and random_.random() < 0.6:
+    if count and random_.random() < 0.4:
         yield _foreign(
             {resource: str(random_.randint(1, count))}, random_.choice(["", "", "", "ended"])
         )
-    match random_.randrange(8):
+    match random_.randrange(14):
         case 0:
             yield _foreign({"cpu": "15500m", "memory": "1Gi"})
         case 1:  # the init container asks for more than the container
@@ -234,11 +230,12 @@ def _random_case(number: int, random_: random.Random) -> Case:
         node["spec"]["unschedulable"] = True
     if random_.random() < 0.1:
         node["allocatable"]["pods"] = str(random_.randint(0, 2))
-    gpu = random_.choice(_GPUS)
+    offered = [gpu for gpu in _GPUS if (gpu or {}).get("resource", GPU) in node["allocatable"]]
+    gpu = random_.choice(offered or [None]) if random_.random() < 0.9 else random_.choice(_GPUS)
     pod: Manifest = {"tolerations": random_.choice(_TOLERATIONS)}
     if requests := random_.choice(_REQUESTS):
         pod["resources"] = {"requests": requests}
-    if random_.random() < 0.15:
+    if random_.random() < 0.1:
         pod["nodeSelector"] = random_.choice([{"zone": "a"}, {"zone": "a", "pool": "cpu"}])
     return Case(
         f"random-{number}",
