@@ -128,9 +128,8 @@ _TOLERATIONS: list[list[Manifest]] = [
     [{"operator": "Exists"}],
     [{"key": "level", "value": "6"}],
 ]
-_GPUS: list[Manifest | None] = [
-    None,
-    {},
+_GPUS: list[Manifest] = [
+    {"count": 1},
     {"count": 2},
     {"count": 8},
     {"minMemory": "20Gi"},
@@ -230,8 +229,9 @@ def _random_case(number: int, random_: random.Random) -> Case:
         node["spec"]["unschedulable"] = True
     if random_.random() < 0.1:
         node["allocatable"]["pods"] = str(random_.randint(0, 2))
-    offered = [gpu for gpu in _GPUS if (gpu or {}).get("resource", GPU) in node["allocatable"]]
-    gpu = random_.choice(offered or [None]) if random_.random() < 0.9 else random_.choice(_GPUS)
+    resource, count = _gpus_of(node)
+    easy = {"resource": resource, "count": 1} if count else None
+    gpu = random_.choice([*_offered(node), *[easy] * 8])
     pod: Manifest = {"tolerations": random_.choice(_TOLERATIONS)}
     if requests := random_.choice(_REQUESTS):
         pod["resources"] = {"requests": requests}
@@ -240,17 +240,22 @@ def _random_case(number: int, random_: random.Random) -> Case:
     return Case(
         f"random-{number}",
         node,
-        {"pod": pod, **({"gpu": gpu} if gpu is not None else {})},
+        {"pod": pod, **({"gpu": gpu} if gpu else {})},
         random_.choice(_EXPRESSIONS),
         list(_some_foreign(random_, node)),
     )
 
 
+def _offered(node: Manifest) -> list[Manifest]:
+    """The ways to ask for the GPUs that such a node offers."""
+    return [gpu for gpu in _GPUS if gpu.get("resource", GPU) in node["allocatable"]]
+
+
 def _pairs() -> Iterator[Case]:
-    """Each kind of node with each way to ask for GPUs."""
+    """Each kind of node with each way to ask for its GPUs, for one that it lacks, and for none."""
     for kind, node in _NODES.items():
-        for number, gpu in enumerate(_GPUS):
-            yield Case(f"{kind}-{number}", deepcopy(node), {} if gpu is None else {"gpu": gpu})
+        for number, gpu in enumerate([*_offered(node), {"resource": "example.com/gpu"}, None]):
+            yield Case(f"{kind}-{number}", deepcopy(node), {"gpu": gpu} if gpu else {})
 
 
 def _edges() -> Iterator[Case]:
