@@ -329,6 +329,7 @@ def test_a_busy_cluster_wakes_nobody_and_writes_nothing(
     before = _versions(kube)
     reconciles = 'controller_runtime_reconcile_total{controller="llmservice",result="success"}'
     counted = operator.metric(reconciles)
+    assert counted
 
     for number in range(20):
         kube.create(_tenant(f"guest-{number}", pool, {"cpu": "1"}))
