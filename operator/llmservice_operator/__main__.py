@@ -60,12 +60,10 @@ def main(argv: list[str] | None = None) -> int:
 
             return print_crd(sys.stdout)
         case "diff":
-            import asyncio  # noqa: PLC0415
-
             from llmservice_operator.diff.command import Asked, print_differences  # noqa: PLC0415
 
             asked = Asked(options.file, _SERVER_IMAGE, options.server_image, options.field_manager)
-            return asyncio.run(print_differences(asked, sys.stdout))
+            return print_differences(asked, sys.stdout)
         case _:
             from llmservice_operator.offline import print_children  # noqa: PLC0415
 

@@ -1,8 +1,9 @@
 """Where the API server is and who we are to it: in a pod the service account, else a kubeconfig.
 
 Promises: a token from a file is read again as it is renewed; certificates are always verified.
-Kubeconfigs may hold a CA and a token or a client certificate, as files or inline; credential
-plug-ins are refused with a sentence. Never: a token in a log or an exception.
+Kubeconfigs may hold a CA and a token or a client certificate, as files or inline; a credential
+plug-in is asked where the caller allows it, and refused with a sentence elsewhere. Never: a token
+in a log or an exception.
 """
 
 import base64
@@ -10,11 +11,13 @@ import os
 import ssl
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from llmservice_operator.credentials import PluginError, from_plugin
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_SECONDS = 60.0  # the kubelet renews a pod's token well before it ends
@@ -31,7 +34,7 @@ class Connection:
     server: str
     tls: ssl.SSLContext
     token_file: Path | None = None
-    token: str = ""
+    token: str = field(default="", repr=False)
     namespace: str = "default"
     _read_at: float = -_TOKEN_SECONDS
 
@@ -42,22 +45,26 @@ class Connection:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
-def connect() -> Connection:
+def connect(*, plugins: bool = False) -> Connection:
+    """As KUBECONFIG says, or a pod's service account, or ~/.kube/config. plugins: may be asked."""
     host, port = (
         os.environ.get("KUBERNETES_SERVICE_HOST"),
         os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
     )
-    if host and (_POD / "token").is_file():
+    named = os.environ.get("KUBECONFIG")
+    if host and not named and (_POD / "token").is_file():
         literal = f"[{host}]" if ":" in host else host
         tls = ssl.create_default_context(cafile=str(_POD / "ca.crt"))
-        return Connection(f"https://{literal}:{port}", tls, token_file=_POD / "token")
-    path = Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+        namespace = (_POD / "namespace").read_text().strip()
+        server = f"https://{literal}:{port}"
+        return Connection(server, tls, token_file=_POD / "token", namespace=namespace)
+    path = Path(named or "~/.kube/config").expanduser()
     if not path.is_file():
         raise ConnectError(f"no service account and no kubeconfig at {path}: set KUBECONFIG")
-    return from_kubeconfig(path)
+    return from_kubeconfig(path, plugins=plugins)
 
 
-def from_kubeconfig(path: Path) -> Connection:
+def from_kubeconfig(path: Path, *, plugins: bool = False) -> Connection:
     config: dict[str, Any] = yaml.safe_load(path.read_text())
 
     def named(kind: str, name: str) -> dict[str, Any]:
@@ -68,10 +75,15 @@ def from_kubeconfig(path: Path) -> Connection:
 
     context = named("context", config.get("current-context", ""))
     cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
-    if "exec" in user or "auth-provider" in user:
+    if "auth-provider" in user or ("exec" in user and not plugins):
         raise ConnectError(
             f"{path} asks a credential plug-in: write a token or a client certificate instead"
         )
+    if "exec" in user:
+        try:
+            user = from_plugin(user["exec"], path.parent)
+        except PluginError as error:
+            raise ConnectError(f"{path}: {error}") from None
     tls = ssl.create_default_context(
         cafile=_beside(path, cluster.get("certificate-authority")),
         cadata=_inline(cluster.get("certificate-authority-data")),

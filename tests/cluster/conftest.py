@@ -35,6 +35,7 @@ def cluster() -> Iterator[Cluster]:
         found.up(shape="kwok")
         found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(_ROOT / "crds"))
         found.kubectl("wait", "--for=condition=Established", "crd/llmservices.llmservice.io")
+        found.kubectl("get", "llmservices")  # waits until the API server has storage for them
         yield found
     finally:
         if not stays:

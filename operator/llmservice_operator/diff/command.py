@@ -4,7 +4,9 @@ Promises: nothing is written (the client sends dry runs only); one resource that
 other from being shown. The exit status is that of `kubectl diff`.
 """
 
+import asyncio
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -38,11 +40,18 @@ class Asked:
     field_manager: str = ""
 
 
-async def print_differences(asked: Asked, out: TextIO) -> int:
+def print_differences(asked: Asked, out: TextIO) -> int:
     """Print what applying the file would change in the children of each LLMService in it."""
     try:
+        return asyncio.run(_compare_all(asked, out))
+    except Exception:  # noqa: BLE001 - Python's own status for it, 1, would mean a difference
+        return _failed(traceback.format_exc())
+
+
+async def _compare_all(asked: Asked, out: TextIO) -> int:
+    try:
         resources = resources_in(asked.file)
-        connection = connect()
+        connection = connect(plugins=True)
     except (InvalidSpec, ConnectError) as error:
         return _failed(f"{asked.file}: {error}")
     client, status = Client(connection, lambda: None, dry_run=True), SAME
@@ -96,7 +105,7 @@ class _Comparison:
         plan = rollout.step(desired, Observed(records.resource(after), children, ()))
         status = SAME
         # A ConfigMap stays for as long as a pod needs it; that it goes then is shown at once.
-        for ref in owned.keys() - {rollout.ref_of(manifest) for manifest in desired}:
+        for ref in sorted(owned.keys() - {rollout.ref_of(manifest) for manifest in desired}):
             status = max(status, self._print(owned[ref], None))
         for manifest in plan.apply:
             kind, ref = CHILDREN[manifest["kind"]], rollout.ref_of(manifest)

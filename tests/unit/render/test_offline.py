@@ -72,3 +72,12 @@ def test_diff_of_a_broken_file_or_without_a_cluster_is_one_line_and_exit_status_
         assert not printed.out
         assert sentence in printed.err
         assert printed.err.count("\n") == 1
+
+
+def test_a_fault_of_diff_itself_does_not_pass_for_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config").write_text("no: kubeconfig")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert main(["diff", str(_EXAMPLES[0])]) == 2
+    assert not capsys.readouterr().out
