@@ -1,6 +1,6 @@
 """Objects of every schema that there was go on working: accepted strictly, kept whole, rendered.
 
-A schema that adds fields adds a file to older/; none of them ever changes.
+A release whose schema has more fields adds a file to older/; none of them ever changes.
 """
 
 import json
