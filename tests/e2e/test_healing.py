@@ -48,7 +48,8 @@ def test_a_deleted_pod_is_replaced_and_missed_meanwhile(service: Service) -> Non
     (old,) = service.items("pods")
 
     with service.load() as clients:
-        service.kubectl("delete", "pod", old["metadata"]["name"])  # returns once it is gone
+        # returns once it is gone, its streams ended
+        service.kubectl("delete", "pod", old["metadata"]["name"], timeout=START_SECONDS)
         time.sleep(3)
         report = clients.stop()
 
