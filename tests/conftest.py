@@ -4,9 +4,12 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from tests.length import FULL
 
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("patient")
 _IN_CI = os.environ.get("CI") == "true"
 
 

@@ -17,7 +17,7 @@ def _rendered(obj: Manifest) -> list[Manifest]:
     return render(LLMService.parse(obj), _DEFAULTS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RESOURCES)
 def test_children_are_the_same_bytes_each_time_and_each_of_its_own_name(obj: Manifest) -> None:
     children = _rendered(obj)
@@ -31,7 +31,7 @@ def test_children_are_the_same_bytes_each_time_and_each_of_its_own_name(obj: Man
         assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RESOURCES)
 def test_pods_are_restricted_and_have_no_token(obj: Manifest) -> None:
     (deployment,) = [child for child in _rendered(obj) if child["kind"] == "Deployment"]
@@ -58,7 +58,7 @@ def test_pods_are_restricted_and_have_no_token(obj: Manifest) -> None:
         assert len(paths) == len(set(paths))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(RESOURCES, SPECS)
 def test_selectors_outlive_every_change_of_the_spec(obj: Manifest, other: Manifest) -> None:
     def selectors(resource: Manifest) -> list[Any]:
