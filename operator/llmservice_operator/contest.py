@@ -15,8 +15,8 @@ from llmservice_operator.observed import Problem
 from llmservice_operator.records import FIELD_MANAGER, Ref
 
 AT_ONCE = 5  # times without a pause
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds
-CALM = 30.0  # seconds after which it is over; twice the pause where that is longer
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
+CALM = 20.0  # seconds after which it is over; twice the pause where that is longer
 
 
 @dataclass

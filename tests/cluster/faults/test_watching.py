@@ -102,7 +102,7 @@ def test_streams_that_are_cut_every_other_second(
 ) -> None:
     proxy.cut_every = 2.0
     proxy.cut()
-    names = _edit_all_the_time(kube, lasting(6, 120))
+    names = _edit_all_the_time(kube, lasting(5, 120))
     proxy.heal()
     converged(*names, seconds=60)
 
@@ -112,12 +112,13 @@ def test_events_that_come_twice_and_in_any_order(
 ) -> None:
     proxy.shuffles = True
     proxy.cut()
-    names = _edit_all_the_time(kube, lasting(6, 60))
+    names = _edit_all_the_time(kube, lasting(4, 60))
     proxy.heal()
     converged(*names, seconds=60)
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_streams_that_fall_silent_are_opened_again(
     behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
 ) -> None:

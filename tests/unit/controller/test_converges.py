@@ -356,6 +356,7 @@ _ENDS_MEANWHILE: list[tuple[Any, ...]] = [
 ]
 
 
+@pytest.mark.timeout(lasting(300, 3600))
 @example(0, [("meanwhile", 1, True, ("spec", 1))])
 @example(0, _ENDS_MEANWHILE)
 @settings(max_examples=lasting(150, 5000), deadline=None)

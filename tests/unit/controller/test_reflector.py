@@ -39,7 +39,7 @@ class _Server:
         self.forbidden = 0  # so many requests are
         self.asked: Counter[str] = Counter()
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         what = "watch" if "watch" in request.query else "list"
         self.asked[what] += 1
         if self.asked.total() <= self.forbidden:
@@ -82,7 +82,7 @@ async def serve() -> AsyncIterator[Any]:
     async def serving(server: _Server) -> Client:
         app = web.Application()
         app.router.add_get("/{path:.*}", server.answer)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         runners.append(runner)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -114,6 +114,31 @@ async def test_what_cannot_be_read_is_followed_by_a_list_and_a_watch_that_can(
     assert sink.names == {"first", "later"}
     assert not running.done()
     running.cancel()
+
+
+class _Silent(_Server):
+    """Its first watch stays open and brings nothing."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query or self.asked["watch"]:
+            return await super().answer(request)
+        self.asked["watch"] += 1
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(30)
+        return response
+
+
+async def test_a_stream_that_falls_silent_is_cut_and_opened_again(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "SILENCE", 0.2)
+    server, sink = _Silent(), _Sink()
+    reflecting = Reflector(await serve(server), Selection(POD), records.pod, sink)
+    running = asyncio.create_task(reflecting.run())
+    await asyncio.wait_for(sink.complete.wait(), 10)
+    running.cancel()
+    assert server.asked["list"] == 1, "it goes on from where it was"
 
 
 @pytest.mark.parametrize(("times", "told"), [(2, 0), (4, 2)])

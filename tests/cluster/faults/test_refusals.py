@@ -1,0 +1,201 @@
+"""What the cluster refuses for a while: told in its words, and done as soon as it may be."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from devcluster import Cluster
+
+from tests.cluster import services
+from tests.cluster.faults.proxy import Proxy
+from tests.cluster.kube import Kube, Manifest, condition, eventually
+from tests.cluster.operator_process import Operator
+from tests.length import FULL
+
+_ADMISSION = "admissionregistration.k8s.io/v1"
+
+
+@pytest.fixture
+def make(cluster: Cluster) -> Iterator[Callable[[Manifest], Callable[[], object]]]:
+    """Makes an object of the cluster's; what it returns removes it."""
+    made: list[Manifest] = []
+
+    def remove(obj: Manifest) -> None:
+        place = ("--ignore-not-found", obj["kind"], obj["metadata"]["name"])
+        cluster.kubectl("delete", *place)
+
+    def create(obj: Manifest) -> Callable[[], object]:
+        cluster.kubectl("create", "-f", "-", input=json.dumps(obj))
+        made.append(obj)
+        return lambda: remove(obj)
+
+    yield create
+    for obj in reversed(made):
+        remove(obj)
+
+
+def _told(kube: Kube, name: str, words: str) -> None:
+    def told() -> bool:
+        return words in condition(kube.there("LLMService", name), "Degraded").get("message", "")
+
+    eventually(f"{words!r} is told of {name}", told, 40)
+
+
+def test_an_exhausted_quota(
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
+) -> None:
+    kube.create(services.minimal("rich"))
+    converged("rich")
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}}
+    hard = {"count/deployments.apps": "1", "count/poddisruptionbudgets.policy": "1"}
+    kube.create({**quota, "spec": {"hard": hard}})
+    eventually("the quota counts", lambda: kube.there("ResourceQuota", "tight").get("status"))
+
+    kube.create(services.minimal("poor"))
+    _told(kube, "poor", "exceeded quota: tight")
+    kube.merge("LLMService", "rich", {"spec": {"replicas": 2}})
+    services.wait_condition(kube, "rich", "Progressing", "False", "UpToDate")
+    before = proxy.writes.total()
+    time.sleep(3)
+    assert proxy.writes.total() - before < 20, "it knocks again and again"
+
+    kube.merge("ResourceQuota", "tight", {"spec": {"hard": dict.fromkeys(hard, "5")}})
+    converged("rich", "poor", seconds=90)
+
+
+def test_a_policy_that_denies(
+    behind: Operator,
+    make: Callable[[Manifest], Callable[[], object]],
+    kube: Kube,
+    converged: Callable[..., None],
+) -> None:
+    name = {"name": f"closed-{kube.namespace}"}
+    services_rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]}
+    constraints = {"resourceRules": [{**services_rule, "operations": ["CREATE", "UPDATE"]}]}
+    make(
+        {
+            "apiVersion": _ADMISSION,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": name,
+            "spec": {
+                "matchConstraints": constraints,
+                "validations": [{"expression": "false", "message": "closed on Sundays"}],
+            },
+        }
+    )
+    here = {"matchLabels": {"kubernetes.io/metadata.name": kube.namespace}}
+    remove = make(
+        {
+            "apiVersion": _ADMISSION,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": name,
+            "spec": {
+                "policyName": name["name"],
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": here},
+            },
+        }
+    )
+    metadata = {"name": "bystander", "labels": {"probe": "yes"}}
+    probe = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+
+    def denies() -> bool:
+        try:
+            kube.apply(probe, "probe", dry_run=True)
+        except Exception as error:  # noqa: BLE001 - its sentence is looked at
+            return "closed" in str(error)
+        return False
+
+    eventually("the policy is in force", denies, 60)
+    kube.create(services.minimal("sunday"))
+    _told(kube, "sunday", "closed on Sundays")
+    assert kube.get("Deployment", "sunday")
+    remove()
+    converged("sunday", seconds=90)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[Any] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(server.accept())
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_webhook_that_never_answers(
+    behind: Operator,
+    make: Callable[[Manifest], Callable[[], object]],
+    silent_port: int,
+    kube: Kube,
+    converged: Callable[..., None],
+) -> None:
+    rule = {"apiGroups": ["policy"], "apiVersions": ["v1"], "resources": ["poddisruptionbudgets"]}
+    hook = {
+        "name": "silent.example.com",
+        "clientConfig": {"url": f"https://127.0.0.1:{silent_port}/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": kube.namespace}},
+        "rules": [{**rule, "operations": ["*"]}],
+        "timeoutSeconds": 1,
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    remove = make(
+        {
+            "apiVersion": _ADMISSION,
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": f"silent-{kube.namespace}"},
+            "webhooks": [hook],
+        }
+    )
+    time.sleep(1)
+    kube.create(services.minimal("heard"))
+    _told(kube, "heard", 'failed calling webhook "silent.example.com"')
+    services.wait_condition(kube, "heard", "Ready", "True", "Serving")
+    remove()
+    converged("heard", seconds=90)
+
+
+def test_a_namespace_that_is_being_deleted(
+    behind: Operator,
+    cluster: Cluster,
+    proxy: Proxy,
+    kube: Kube,
+    converged: Callable[..., None],
+) -> None:
+    dying = Kube(cluster.kubeconfig, f"{kube.namespace}-dying")
+    cluster.kubectl("create", "namespace", dying.namespace)
+    for name in ("goes", "held"):
+        dying.create(services.minimal(name))
+        services.wait_ready(dying, name)
+    hold = {"metadata": {"finalizers": ["example.com/hold"]}}
+    dying.merge("LLMService", "held", hold)
+    dying.merge("ConfigMap", "kube-root-ca.crt", hold)
+
+    cluster.kubectl("delete", "namespace", dying.namespace, "--wait=false")
+    eventually("it is emptied", lambda: not dying.list("Deployment"), 40)
+    kube.create(services.minimal("lives"))
+    converged("lives")
+
+    free = {"metadata": {"finalizers": None}}
+    dying.merge("LLMService", "held", free)
+    dying.merge("ConfigMap", "kube-root-ca.crt", free)
+    # Its controller looks again when it likes to.
+    eventually("nothing holds it", lambda: not dying.list("LLMService"))
+    if FULL:
+        eventually("it is gone", lambda: kube.get("Namespace", dying.namespace) is None, 120)
+        converged("lives")
