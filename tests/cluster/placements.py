@@ -5,7 +5,7 @@ replica that wants to go there. Each case has a node of its own, so that none is
 import random
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmservice_operator.api import LLMService
@@ -17,6 +17,11 @@ Manifest = dict[str, Any]
 GPU, MIG, AMD = "nvidia.com/gpu", "nvidia.com/mig-3g.40gb", "amd.com/gpu"
 HOSTNAME = "kubernetes.io/hostname"
 _NAME = "replica"
+# On a slow machine hundreds of fake nodes are late with their heartbeats.
+_PATIENT: list[Manifest] = [
+    {"key": f"node.kubernetes.io/{state}", "operator": "Exists"}
+    for state in ("not-ready", "unreachable")
+]
 
 
 @dataclass
@@ -41,10 +46,9 @@ class Case:
     def asked(self) -> Demand:
         """What a replica asks of a node, by our reckoning."""
         asked = demand(self.service)
-        if not self.expressions:
-            return asked
-        fields = {name: getattr(asked, name) for name in asked.__dataclass_fields__}
-        return Demand(**{**fields, "node_affinity": _with(asked.node_affinity, self.expressions)})
+        affinity = _with(asked.node_affinity, self.expressions) or None
+        tolerations = (*asked.tolerations, *_PATIENT)
+        return replace(asked, node_affinity=affinity, tolerations=tolerations)
 
     def pod(self, namespace: str) -> Manifest:
         """A replica as the Deployment's template makes it, which may go to its own node only."""
@@ -57,6 +61,7 @@ class Case:
         for term in required.setdefault("nodeSelectorTerms", [{}]):
             term["matchFields"] = [pinned]
         pod["spec"]["affinity"]["nodeAffinity"] = affinity
+        pod["spec"]["tolerations"] = [*pod["spec"].get("tolerations", ()), *_PATIENT]
         pod["spec"]["serviceAccountName"] = "default"
         pod["metadata"] |= {"name": self.name, "namespace": namespace}
         return {"apiVersion": "v1", "kind": "Pod", **pod}

@@ -70,7 +70,7 @@ async def _play(cluster: Cluster, namespace: str) -> Seen:
         await _each(lambda case: client.create(NODE, _node(case)), _CASES)
         await _each(lambda pod: _foreign(client, pod), _foreign_pods(namespace))
         names = {case.name for case in _CASES}
-        nodes = await _until("the nodes are ready", lambda: _ready_nodes(client, names))
+        nodes = await _until("all nodes", lambda: _nodes(client, names))
         listed, _ = await client.list(Selection(POD, "", FOREIGN, SCHEDULED), placement.scheduled)
         taken = Taken()
         for pod in listed:
@@ -147,17 +147,16 @@ async def _created(client: Client, pod: Manifest) -> Manifest | None:
         return None
 
 
-async def _ready_nodes(client: Client, names: set[str]) -> list[NodeFacts] | None:
-    """All of these, once they have the taints that they will have."""
-    listed, _ = await client.list(Selection(NODE, labels=_MINE), lambda obj: obj)
-    for obj in listed:
-        taints = {taint["key"] for taint in obj["spec"].get("taints", ())}
-        cordoned = obj["spec"].get("unschedulable", False)
-        told = "node.kubernetes.io/unschedulable" in taints
-        if "node.kubernetes.io/not-ready" in taints or cordoned != told:
-            return None
-    nodes = [placement.node(obj) for obj in listed]
-    return nodes if names == {node.name for node in nodes} else None
+async def _nodes(client: Client, names: set[str]) -> list[NodeFacts] | None:
+    """All of these, once each that is cordoned has the taint that says so too."""
+    nodes, _ = await client.list(Selection(NODE, labels=_MINE), placement.node)
+    cordoned = "node.kubernetes.io/unschedulable"
+    settled = {
+        node.name
+        for node in nodes
+        if node.unschedulable == any(taint["key"] == cordoned for taint in node.taints)
+    }
+    return nodes if settled == names else None
 
 
 async def _verdicts(client: Client, namespace: str) -> dict[str, tuple[bool, str]] | None:
