@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from dev.conditions import conditions
 from dev.reference import reference
 
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
@@ -84,6 +85,7 @@ _generated: dict[str, Callable[[], str]] = {
     f"crds/{_CRD}": _crd,
     f"charts/llmservice-operator/files/{_CRD}": _crd,
     "docs/reference.md": reference,
+    "docs/conditions.md": conditions,
     "tests/unit/render/golden/minimal.yaml": partial(_children, "examples/minimal.yaml"),
     "tests/unit/render/golden/everything.yaml": partial(
         _children, "tests/unit/render/everything.yaml"

@@ -1,7 +1,7 @@
 """The conditions that status reports, and why each of them is as it is.
 
 An API: types and reasons are what scripts wait for and alerts match. Add to them, never rename
-one. Each reason has a sentence for the documentation; messages with numbers are made in status/.
+one. Each has a sentence, which docs/conditions.md shows; messages with numbers are made in status/.
 """
 
 from dataclasses import dataclass
@@ -11,26 +11,36 @@ from typing import Literal, Self
 Status = Literal["True", "False", "Unknown"]
 
 
-class ConditionType(StrEnum):
-    """Which question a condition answers."""
-
-    READY = "Ready"  # a pod answers, and the Service leads to it
-    PROGRESSING = "Progressing"  # children are on their way to what the spec asks for
-    DEGRADED = "Degraded"  # something is wrong, even if other pods serve
-    RECONCILING = "Reconciling"  # present only while True: kstatus reads it
-    STALLED = "Stalled"  # present only while True: kstatus reads it
-
-
-class Reason(StrEnum):
-    """Why a condition is as it is, with the sentence that explains it."""
+class _Told(StrEnum):
+    """A word of the API with its sentence and, where something is wrong, the way out."""
 
     sentence: str
+    way_out: str
 
-    def __new__(cls, value: str, sentence: str) -> Self:
+    def __new__(cls, value: str, sentence: str, way_out: str = "") -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
-        member.sentence = sentence
+        member.sentence, member.way_out = sentence, way_out
         return member
+
+
+class ConditionType(_Told):
+    """Which question a condition answers."""
+
+    READY = "Ready", "A pod answers, and the Service leads to it."
+    PROGRESSING = "Progressing", "Children are on their way to what the spec asks for."
+    DEGRADED = "Degraded", "Something is wrong, even if other pods serve."
+    RECONCILING = "Reconciling", "As Progressing; there only while True, for kstatus."
+    STALLED = "Stalled", "Nothing will change until somebody acts; there only while True."
+
+
+_LOGS = (
+    "Where the message is not enough: `kubectl logs -l app.kubernetes.io/instance=NAME --previous`."
+)
+
+
+class Reason(_Told):
+    """Why a condition is as it is."""
 
     SERVING = "Serving", "As many pods answer as are asked for, and the Service leads to them."
     PARTLY_SERVING = "PartlyServing", "Fewer pods answer than are asked for."
@@ -42,25 +52,45 @@ class Reason(StrEnum):
     UP_TO_DATE = "UpToDate", "Every pod is of the newest revision and answers."
     AS_EXPECTED = "AsExpected", "Nothing is wrong."
 
-    INVALID_SPEC = "InvalidSpec", "The spec asks for what cannot be; the children stay as they are."
-    INTERNAL_ERROR = "InternalError", "The operator failed on this spec, by a fault of its own."
-    SECRET_NOT_FOUND = "SecretNotFound", "A Secret that the spec names, or its key, is not there."
-    CLAIM_NOT_FOUND = "ClaimNotFound", "The PersistentVolumeClaim of the model is not there."
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "The spec asks for what cannot be; the children stay as they are.",
+        "Correct the field that is named.",
+    )
+    INTERNAL_ERROR = (
+        "InternalError",
+        "The operator failed on this spec, by a fault of its own.",
+        "Report it, with what the operator's log says.",
+    )
+    SECRET_NOT_FOUND = (
+        "SecretNotFound",
+        "A Secret that the spec names, or its key, is not there.",
+        "Create the Secret, with that key, in the resource's namespace.",
+    )
+    CLAIM_NOT_FOUND = (
+        "ClaimNotFound",
+        "The PersistentVolumeClaim of the model is not there.",
+        "Create it in the resource's namespace, or correct `model.uri`.",
+    )
     NAME_CONFLICT = (
         "NameConflict",
         "An object that is not ours has a child's name; it is left alone.",
+        "Delete or rename that object, or give the LLMService another name.",
     )
     WAITING_FOR_DELETION = (
         "WaitingForDeletion",
         "A child of a deleted LLMService of the same name is still being removed.",
+        "Wait; where it lasts, see which finalizers the child has.",
     )
     APPLY_REFUSED = (
         "ApplyRefused",
         "The API server, a quota or an admission webhook refused a child, in its own words.",
+        "Raise the quota, or change what the policy or the API server objects to.",
     )
     API_FAILED = (
         "ApiFailed",
         "The API server, or a webhook that it asks, fails: its words are given, and we try again.",
+        "Mend or remove the webhook that is named; the operator goes on by itself.",
     )
     FIELD_CONFLICT = (
         "FieldConflict",
@@ -71,28 +101,66 @@ class Reason(StrEnum):
         "The operator may not watch a kind of objects; those it leaves as they are.",
     )
 
-    MODEL_NOT_FOUND = "ModelNotFound", "There is no model where model.uri says; the server said so."
-    CONFIG_REJECTED = "ConfigRejected", "The server refuses its configuration; it said why."
-    OUT_OF_MEMORY = "OutOfMemory", "The server was ended for using more memory than its limit."
-    CRASHED = "Crashed", "The server ended with an error; its last words are given."
-    CRASH_LOOPING = "CrashLooping", "The server ends again and again; its last words are given."
+    MODEL_NOT_FOUND = (
+        "ModelNotFound",
+        "There is no model where model.uri says; the server said so.",
+        "Correct `model.uri` or `model.revision`, or put the model there.",
+    )
+    CONFIG_REJECTED = (
+        "ConfigRejected",
+        "The server refuses its configuration; it said why.",
+        "Correct what is named, most often in `engine.args`.",
+    )
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "The server was ended for using more memory than its limit, or than its node has.",
+        "Raise `pod.resources.limits.memory`, or let the engine use less.",
+    )
+    CRASHED = "Crashed", "The server ended with an error; its last words are given.", _LOGS
+    CRASH_LOOPING = (
+        "CrashLooping",
+        "The server ends again and again; its last words are given.",
+        _LOGS,
+    )
     NOT_ANSWERING = (
         "NotAnswering",
         "The server is restarted for no error of its own: it starts too slowly, hangs, or ends.",
+        _LOGS,
     )
-    IMAGE_PULL_FAILED = "ImagePullFailed", "A node cannot pull the image."
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        "A node cannot pull the image.",
+        "Correct `engine.image`, or name a Secret for its registry in `pod.imagePullSecrets`.",
+    )
     CONTAINER_CONFIG_ERROR = (
         "ContainerConfigError",
         "A node cannot make the container: a Secret, a ConfigMap or a mount is not there.",
+        "Create what is named; the node goes on by itself.",
     )
     PODS_REFUSED = (
         "PodsRefused",
         "The Deployment may not create pods: a quota, pod security or an admission webhook.",
+        "Raise the quota, ask for less in `pod.resources`, or change the policy.",
     )
-    UNSCHEDULABLE = "Unschedulable", "No node can take a pod; what each of them lacks is given."
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "No node can take a pod; what each of them lacks is given.",
+        "Add a node that has it, or ask for less in `gpu` and `pod`.",
+    )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",
         "The rollout made no progress for rollout.progressDeadlineSeconds.",
+        "Mend what the pods suffer from, or go back to the spec that worked.",
+    )
+    AUTOSCALER_FAILING = (
+        "AutoscalerFailing",
+        "The autoscaler cannot read its metric, or cannot scale; its own words are given.",
+        "Install metrics-server, or mend what is named; until then the replicas stay as many.",
+    )
+    DISRUPTION_BLOCKED = (
+        "DisruptionBlocked",
+        "The PodDisruptionBudget lets no pod that answers be evicted: drains of its node wait.",
+        "Write `disruption.maxUnavailable: 1`, or more replicas than must stay.",
     )
 
 
