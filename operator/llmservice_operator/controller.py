@@ -65,12 +65,13 @@ class Controller:
         if any(p.passing for p in problems) and self.queue.failures(key) < _UNTOLD:
             self.queue.retry(key)
             return
-        wait = await self.reporter.report(resource, self._status(resource, service, problems))
+        situation = self._situation(resource, service, problems)
+        wait = await self.reporter.report(resource, status.compute(situation))
         if problems and service:  # an unreadable spec waits for the next one, not for time
             self._try_again(key, problems)
         else:
             self.queue.forget(key)
-        if wait:
+        if wait := wait or status.due(situation):
             self.queue.add_after(key, wait)
         if self._overtaken(observed, problems):
             self.queue.add(key)
@@ -108,15 +109,15 @@ class Controller:
         children, pods = self.store.owned_by(resource.uid), self.store.pods(resource.key)
         return Observed(resource, tuple(children), tuple(pods))
 
-    def _status(
+    def _situation(
         self, resource: Resource, service: LLMService | None, problems: list[Problem]
-    ) -> Manifest:
+    ) -> status.Situation:
         observed = self._observe(resource)
         fitting = None
         if service and any(pod.unschedulable is not None for pod in observed.pods):
             fitting = self.places.status(resource.key, service)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return status.compute(status.Situation(service, observed, problems, fitting, now))
+        return status.Situation(service, observed, problems, fitting, now)
 
     def _forget(self, key: Key) -> None:
         self.desired.forget(key)

@@ -6,7 +6,7 @@ Kubernetes 1.0, promised to be comparable since 1.35).
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from llmservice_operator.placement import Place
 FIELD_MANAGER = "llmservice-operator"
 APPLIED_HASH = "llmservice.io/applied-hash"
 """Annotation on each child: the hash of the manifest that we applied last (see apply.py)."""
+_OF_A_BUDGET = ("observedGeneration", "disruptionsAllowed", "desiredHealthy", "expectedPods")
 
 
 class Key(NamedTuple):
@@ -88,6 +89,20 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """When a pod's start went on, in RFC 3339; "" where it has not, or nobody knows any more.
+
+    running: since when its server runs that was never restarted. up: it has answered once.
+    """
+
+    created: str
+    scheduled: str
+    running: str
+    ready: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod with our label. waiting is (reason, message) of the first container that waits; place
     is where it runs or starts, and what it takes there.
@@ -102,7 +117,9 @@ class Pod:
     unschedulable: str | None
     waiting: tuple[str, str] | None
     last_exit: Exit | None
+    start: Start
     image: str
+    memory_limit: str
     config_maps: frozenset[str]
     place: Place | None
 
@@ -124,8 +141,6 @@ def child(obj: Manifest) -> Child:
     meta = obj["metadata"]
     references: list[Manifest] = meta.get("ownerReferences", [])
     owner = next((o for o in references if o.get("controller")), Manifest())
-    # Only these kinds' status is read: to tell how a rollout stands and what an autoscaler sees.
-    keeps_status = obj["kind"] in {"Deployment", "HorizontalPodAutoscaler"}
     return Child(
         ref=Ref(obj["kind"], meta["namespace"], meta["name"]),
         uid=meta["uid"],
@@ -137,8 +152,16 @@ def child(obj: Manifest) -> Child:
         applied=meta.get("annotations", {}).get(APPLIED_HASH, ""),
         owned=_owned_fields(meta.get("managedFields", ())),
         replicas=obj.get("spec", {}).get("replicas"),
-        status=obj.get("status", {}) if keeps_status else {},
+        status=_status(obj),
     )
+
+
+def _status(obj: Manifest) -> Manifest:
+    """What is read of it: how a rollout stands, what an autoscaler sees, what a budget allows."""
+    status: Manifest = obj.get("status", {})
+    if obj["kind"] == "PodDisruptionBudget":
+        return {name: status[name] for name in _OF_A_BUDGET if name in status}
+    return status if obj["kind"] in {"Deployment", "HorizontalPodAutoscaler"} else {}
 
 
 def _owned_fields(entries: Iterable[Manifest]) -> bytes:
@@ -152,6 +175,7 @@ def pod(obj: Manifest) -> Pod:
     meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     scheduled = conditions.get("PodScheduled", {})
+    server = next(iter(spec.get("containers", ())), Manifest())
     first, later = status.get("initContainerStatuses", ()), status.get("containerStatuses", ())
     return Pod(
         ref=Ref("Pod", meta["namespace"], meta["name"]),
@@ -165,11 +189,28 @@ def pod(obj: Manifest) -> Pod:
         else None,
         waiting=_waiting([*first, *later]),
         last_exit=_last_exit(first, may_end=True) or _last_exit(later, may_end=False),
-        image=next((c["image"] for c in spec.get("containers", ())), ""),
+        start=_start(meta, conditions, later),
+        image=server.get("image", ""),
+        memory_limit=server.get("resources", {}).get("limits", {}).get("memory", ""),
         config_maps=frozenset(
             v["configMap"]["name"] for v in spec.get("volumes", ()) if "configMap" in v
         ),
         place=placement.place(obj),
+    )
+
+
+def _start(meta: Manifest, conditions: Manifest, containers: Sequence[Manifest]) -> Start:
+    def since(condition: str) -> str:
+        found = conditions.get(condition, {})
+        return found.get("lastTransitionTime", "") if found.get("status") == "True" else ""
+
+    first = [c.get("state", {}).get("running", {}) for c in containers if not c.get("restartCount")]
+    return Start(
+        created=meta.get("creationTimestamp", ""),
+        scheduled=since("PodScheduled"),
+        running=max((run.get("startedAt", "") for run in first), default=""),
+        ready=since("Ready"),
+        up=all(c.get("started") for c in containers) and bool(containers),
     )
 
 

@@ -157,8 +157,8 @@ _CASES: dict[str, tuple[str, str, Manifest]] = {
     "memory": (
         "OutOfMemory",
         (
-            "the pod was ended for using more memory than its limit: raise "
-            "pod.resources.limits.memory, or let the engine use less"
+            "the pod was ended because its node ran out of memory: write what it needs in "
+            "pod.resources.requests.memory, or let the engine use less"
         ),
         {
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},

@@ -4,7 +4,7 @@ Promises: the same observation gives the same status, so that an equal one need 
 lastTransitionTime moves only when a condition's status does; messages are sentences with numbers.
 """
 
-from llmservice_operator.status.compute import Situation, compute
+from llmservice_operator.status.compute import Situation, compute, due
 from llmservice_operator.status.patch import merge_patch, transitions
 
-__all__ = ["Situation", "compute", "merge_patch", "transitions"]
+__all__ = ["Situation", "compute", "due", "merge_patch", "transitions"]

@@ -10,9 +10,16 @@ from llmservice_operator.observed import Observed, Problem
 from llmservice_operator.records import Child, Pod
 from llmservice_operator.render.identity import selector
 from llmservice_operator.render.network import base_url
+from llmservice_operator.status.children import (
+    blocks_drains,
+    past_deadline,
+    refused,
+    seen,
+    unable_to_scale,
+    until_told,
+)
 from llmservice_operator.status.patch import conditions_of
 from llmservice_operator.status.trouble import Trouble, worst
-from llmservice_operator.words import shortened
 
 # What an evicted pod leaves behind: another has taken its place.
 _ENDED = frozenset({"Failed", "Succeeded"})
@@ -55,7 +62,7 @@ def compute(situation: Situation) -> Manifest:
     deployment = observed.child("Deployment")
     pods = [pod for pod in observed.pods if not pod.deleting and pod.phase not in _ENDED]
     count = _count(deployment, pods)
-    trouble = worst(pods, situation.placement) or _of_deployment(deployment)
+    trouble = worst(pods, situation.placement) or refused(deployment)
     conditions = _conditions(situation, deployment, count, trouble)
     status: Manifest = {
         "observedGeneration": observed.resource.generation,
@@ -75,37 +82,16 @@ def compute(situation: Situation) -> Manifest:
     return status
 
 
+def due(situation: Situation) -> float:
+    """Seconds until the status is another one by time alone; 0 where it is not."""
+    return until_told(situation.observed, situation.now)
+
+
 def _count(deployment: Child | None, pods: Sequence[Pod]) -> _Count:
     told = deployment.status if deployment else {}
     wanted = deployment.replicas if deployment and deployment.replicas is not None else 0
     ready = sum(pod.ready for pod in pods)
     return _Count(wanted, told.get("replicas", 0), ready, told.get("updatedReplicas", 0))
-
-
-def _seen(deployment: Child) -> bool:
-    """Is what its controller tells about the Deployment as it is now?"""
-    return deployment.status.get("observedGeneration", 0) >= deployment.generation
-
-
-def _told(deployment: Child | None) -> Sequence[Manifest]:
-    if deployment is None or not _seen(deployment):
-        return ()
-    return deployment.status.get("conditions", ())
-
-
-def _of_deployment(deployment: Child | None) -> Trouble | None:
-    for condition in _told(deployment):
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            words = f"pods are refused: {shortened(condition['message'])}"
-            return Trouble(Reason.PODS_REFUSED, words)
-    return None
-
-
-def _stuck(deployment: Child | None) -> bool:
-    return any(
-        c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
-        for c in _told(deployment)
-    )
 
 
 def _conditions(
@@ -114,7 +100,7 @@ def _conditions(
     problem = min(situation.problems, key=lambda p: not p.stalled, default=None)
     troubles = [Trouble(p.reason, p.message) for p in situation.problems]
     # With a problem the Deployment may be that of an older spec: what it is stuck in is history.
-    stuck = not problem and _stuck(deployment)
+    stuck = not problem and past_deadline(deployment)
     if stuck:
         detail = f": {trouble.message}" if trouble else ""
         words = f"the rollout made no progress within its deadline{detail}"
@@ -123,6 +109,8 @@ def _conditions(
         troubles.append(trouble)
 
     yield _ready(situation.observed, count, troubles)
+    if count.ready:
+        troubles += _of_what_serves(situation, troubled=bool(troubles))
     progressing = _progressing(deployment, count, problem, stuck=stuck)
     yield progressing
     if troubles:
@@ -136,6 +124,15 @@ def _conditions(
         yield Condition(ConditionType.RECONCILING, "True", progressing.reason, progressing.message)
     if stuck or (problem and problem.stalled):
         yield Condition(ConditionType.STALLED, "True", troubles[0].reason, troubles[0].message)
+
+
+def _of_what_serves(situation: Situation, *, troubled: bool) -> Iterator[Trouble]:
+    """Whether what serves will be scaled, and whether its nodes can be drained."""
+    service, observed = situation.service, situation.observed
+    if blind := unable_to_scale(observed, situation.now):
+        yield blind
+    if service and (blocked := blocks_drains(observed, service, troubled=troubled)):
+        yield blocked
 
 
 def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble]) -> Condition:
@@ -173,7 +170,7 @@ def _progressing(
 def _on_the_way(deployment: Child | None, count: _Count) -> tuple[Reason, str] | None:
     if deployment is None:
         return Reason.NOT_WRITTEN, "the Deployment does not exist yet"
-    if not _seen(deployment):
+    if not seen(deployment):
         return Reason.WRITTEN, Reason.WRITTEN.sentence
     if count.updated < count.there:
         verb = "has" if count.updated == 1 else "have"

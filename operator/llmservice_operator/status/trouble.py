@@ -70,7 +70,7 @@ def _of(pod: Pod, placement: Manifest | None) -> Trouble | None:
     if reason in _CONFIG:
         return Trouble(Reason.CONTAINER_CONFIG_ERROR, f"cannot start: {shortened(words)}")
     if pod.last_exit is not None:
-        return _of_exit(pod.last_exit)
+        return _of_exit(pod.last_exit, pod.memory_limit)
     if pod.unschedulable is not None:
         why = _unschedulable(pod.unschedulable, placement)
         return Trouble(Reason.UNSCHEDULABLE, f"cannot be scheduled: {why}")
@@ -88,12 +88,16 @@ def _unschedulable(told: str, placement: Manifest | None) -> str:
     return shortened(told)
 
 
-def _of_exit(exit_: Exit) -> Trouble:
+def _of_exit(exit_: Exit, memory_limit: str) -> Trouble:
     if exit_.reason == "OOMKilled":
-        way_out = "raise pod.resources.limits.memory, or let the engine use less"
-        return Trouble(
-            Reason.OUT_OF_MEMORY, f"was ended for using more memory than its limit: {way_out}"
+        words = (
+            f"was ended for using more memory than its limit of {memory_limit}: "
+            "raise pod.resources.limits.memory, or let the engine use less"
+            if memory_limit
+            else "was ended because its node ran out of memory: write what it needs in "
+            "pod.resources.requests.memory, or let the engine use less"
         )
+        return Trouble(Reason.OUT_OF_MEMORY, words)
     if exit_.code == 0:
         least = 1 << (exit_.restarts.bit_length() - 1)
         often = "once" if least == 1 else f"{least} times or more"

@@ -49,6 +49,8 @@ def pod(
     requests = {"nvidia.com/gpu": str(status.pop("gpus"))} if "gpus" in status else {}
     server = {"name": "server", "image": "server:1", "resources": {"requests": requests}}
     on = {"nodeName": status.pop("on")} if "on" in status else {}
+    resources = {"resources": {"limits": status.pop("limits", {})}}
+    server = {"name": "server", "image": "server:1", **resources}
     return records.pod(
         {
             "kind": "Pod",

@@ -1,0 +1,109 @@
+"""What the cluster's own controllers tell of the children: Deployment, autoscaler, budget. Pure."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.observed import Observed
+from llmservice_operator.records import Child
+from llmservice_operator.status.trouble import Trouble
+from llmservice_operator.words import shortened
+
+METRIC_LAG = 120.0
+"""Seconds: a pod that just became ready has no metrics yet, and the autoscaler says so."""
+
+# Each attempt has another pod's name.
+_POD = re.compile(r'^pods "[^"]*" is forbidden: ')
+_UNABLE = re.compile(r"^the HPA (was unable to compute the replica count|[^:]*): ")
+
+
+def seen(child: Child) -> bool:
+    """Is what its controller tells about the child as it is now?"""
+    return child.status.get("observedGeneration", 0) >= child.generation
+
+
+def _told(child: Child | None) -> Sequence[Manifest]:
+    if child is None or not seen(child):
+        return ()
+    return child.status.get("conditions") or ()
+
+
+def refused(deployment: Child | None) -> Trouble | None:
+    """Pods that a quota, pod security or a webhook does not let in."""
+    for condition in _told(deployment):
+        if deployment and condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            wanted = deployment.replicas or 0
+            lacking = wanted - deployment.status.get("replicas", 0)
+            verb = "is" if lacking == 1 else "are"
+            who = f"{lacking} of {wanted} pods {verb}" if lacking > 0 else "a new pod is"
+            said = shortened(_POD.sub("", condition["message"]))
+            return Trouble(Reason.PODS_REFUSED, f"{who} refused: {said}")
+    return None
+
+
+def past_deadline(deployment: Child | None) -> bool:
+    return any(
+        c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+        for c in _told(deployment)
+    )
+
+
+def unable_to_scale(observed: Observed, now: str) -> Trouble | None:
+    """What the autoscaler has complained of for longer than metrics take to appear."""
+    complaint = _complaint(observed)
+    if complaint is None or until_told(observed, now) > 0:
+        return None
+    scaler = observed.child("HorizontalPodAutoscaler")
+    number = scaler.status.get("currentReplicas", 0) if scaler else 0
+    what = "read its metric" if complaint["type"] == "ScalingActive" else "scale"
+    said = shortened(_UNABLE.sub("", complaint.get("message", "")))
+    words = f"the autoscaler cannot {what}, so the replicas stay {number}: {said}"
+    return Trouble(Reason.AUTOSCALER_FAILING, words)
+
+
+def until_told(observed: Observed, now: str) -> float:
+    """Seconds until what the autoscaler complains of is a trouble; 0 if it is one, or never is."""
+    complaint = _complaint(observed)
+    if complaint is None:
+        return 0.0
+    since = complaint.get("lastTransitionTime") or ""
+    newest = max((pod.start.ready for pod in observed.pods), default="")
+    passed = datetime.fromisoformat(now) - datetime.fromisoformat(max(since, newest) or now)
+    return max(METRIC_LAG - passed.total_seconds(), 0.0)
+
+
+def _complaint(observed: Observed) -> Manifest | None:
+    scaler = observed.child("HorizontalPodAutoscaler")
+    told = scaler.status.get("conditions") or () if scaler else ()
+    wrong = (c for c in told if c["type"] in {"AbleToScale", "ScalingActive"})
+    return next((c for c in wrong if c["status"] == "False"), None)
+
+
+def blocks_drains(observed: Observed, service: LLMService, *, troubled: bool) -> Trouble | None:
+    """A budget that no pod can be spared of: by what is written, or while others do not answer.
+
+    maxUnavailable: 0 says just that, and is no trouble.
+    """
+    budget = observed.child("PodDisruptionBudget")
+    if budget is None or not seen(budget) or budget.status.get("disruptionsAllowed"):
+        return None
+    needed, there = budget.status.get("desiredHealthy", 0), budget.status.get("expectedPods", 0)
+    meant = service.spec.disruption.max_unavailable in (0, "0%")
+    if not there or meant:
+        return None
+    if needed >= there:
+        words = (
+            f"the PodDisruptionBudget wants {needed} of {there} pods to stay, so that no node with "
+            "one can be drained: write disruption.maxUnavailable: 1, or more replicas"
+        )
+    elif troubled:
+        words = (
+            f"the PodDisruptionBudget wants {needed} of {there} pods to stay, so that until more "
+            "answer no node with one that does can be drained"
+        )
+    else:
+        return None
+    return Trouble(Reason.DISRUPTION_BLOCKED, words)
