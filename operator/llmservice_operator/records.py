@@ -90,16 +90,15 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When a pod's start went on, in RFC 3339; "" where it has not, or nobody knows any more.
-
-    running: since when its server runs that was never restarted. up: it has answered once.
+    """When a pod went on, in RFC 3339; "" for what is not so (any more). running: since when all
+    of its containers do.
     """
 
     created: str
     scheduled: str
     running: str
     ready: str
-    up: bool
+    restarted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +201,15 @@ def pod(obj: Manifest) -> Pod:
 def _start(meta: Manifest, conditions: Manifest, containers: Sequence[Manifest]) -> Start:
     def since(condition: str) -> str:
         found = conditions.get(condition, {})
-        return found.get("lastTransitionTime", "") if found.get("status") == "True" else ""
+        return (found.get("status") == "True" and found.get("lastTransitionTime")) or ""
 
-    first = [c.get("state", {}).get("running", {}) for c in containers if not c.get("restartCount")]
+    runs = [c.get("state", {}).get("running", {}).get("startedAt") or "" for c in containers]
     return Start(
         created=meta.get("creationTimestamp", ""),
         scheduled=since("PodScheduled"),
-        running=max((run.get("startedAt", "") for run in first), default=""),
+        running=max(runs) if runs and all(runs) else "",
         ready=since("Ready"),
-        up=all(c.get("started") for c in containers) and bool(containers),
+        restarted=any(c.get("restartCount") for c in containers),
     )
 
 

@@ -15,6 +15,7 @@ from llmservice_operator.status import merge_patch, transitions
 from llmservice_operator.store import Store
 
 PAUSE = 1.0  # seconds between two statuses of one resource
+PHASE = 10.0  # and where a start goes on and nothing else: short phases are told afterwards
 
 
 class Reporter:
@@ -30,7 +31,8 @@ class Reporter:
         now = time.monotonic()
         # A new resource's first status waits too: by then its pods are there to be told of.
         since = now if "conditions" not in known.status else 0.0
-        if (wait := self._written.setdefault(known.key, since) + PAUSE - now) > 0:
+        pause = PHASE if patch.keys() == {"startup"} else PAUSE
+        if (wait := self._written.setdefault(known.key, since) + pause - now) > 0:
             return wait
         # The uid makes the server refuse where the resource is another one of the same name.
         body = {"metadata": {"uid": known.uid}, "status": patch}

@@ -41,6 +41,25 @@ class Placement(Part):
     """The same in a sentence, with what the other nodes lack."""
 
 
+class Startup(Part):
+    """How far the newest start of a replica is, and what took how long."""
+
+    pod: Annotated[str, Field(max_length=253)]
+    """The replica's pod: one that starts, if there is one, else the one that started last. It
+    is none whose server was restarted."""
+    phase: Literal["Scheduling", "Pulling", "Loading", "Ready"]
+    """Scheduling: it waits for a node. Pulling: the node pulls the image, mounts volumes and makes
+    the container. Loading: the server fetches the model, loads it and tries a completion."""
+    since: _Time | None = None
+    """When the phase began. Left out once it is Ready."""
+    scheduling_seconds: Count | None = None
+    """How long it waited for a node."""
+    pulling_seconds: Count | None = None
+    """How long its node took to run the server."""
+    loading_seconds: Count | None = None
+    """How long the server took to answer."""
+
+
 class LLMServiceStatus(Part):
     """What the operator sees. It is written by the operator alone."""
 
@@ -74,3 +93,5 @@ class LLMServiceStatus(Part):
     """What clients write as `model`."""
     placement: Placement | None = None
     """Which nodes could hold a replica, while one waits for a node."""
+    startup: Startup | None = None
+    """How far the newest start of a replica is, and what took how long."""

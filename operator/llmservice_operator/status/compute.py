@@ -19,6 +19,7 @@ from llmservice_operator.status.children import (
     until_told,
 )
 from llmservice_operator.status.patch import conditions_of
+from llmservice_operator.status.startup import startup
 from llmservice_operator.status.trouble import Trouble, worst
 
 # What an evicted pod leaves behind: another has taken its place.
@@ -79,6 +80,8 @@ def compute(situation: Situation) -> Manifest:
         status |= {k: v for k, v in observed.resource.status.items() if k in _FOR_CLIENTS}
     if situation.placement is not None:
         status["placement"] = situation.placement
+    if begun := startup(pods, observed.resource.status.get("startup")):
+        status["startup"] = begun
     return status
 
 

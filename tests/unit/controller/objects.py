@@ -43,6 +43,8 @@ def pod(
     condition = {"type": "Ready", "status": "True" if ready else "False"}
     conditions = [condition, *status.pop("conditions", ())]
     metadata = {"namespace": "ns", "name": name, "uid": name, "resourceVersion": str(version)}
+    if created := status.pop("created", ""):
+        metadata["creationTimestamp"] = created
     if going:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     volumes = [{"name": "config", "configMap": {"name": status.pop("config", "x-1")}}]

@@ -1,0 +1,115 @@
+"""The status is written when it differs, and once a second for one resource at most."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llmservice_operator import report
+from llmservice_operator.api import Manifest
+from llmservice_operator.records import Key, Resource
+from llmservice_operator.report import PAUSE, PHASE, Reporter
+from llmservice_operator.store import Store
+
+from tests.unit.controller.objects import resource
+
+_KEY = Key("ns", "x")
+
+
+class _World:
+    """A clock that nobody waits for, and a server that notes when it was written to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.writes: list[float] = []
+        self.events = 0
+        self.store = Store()
+        self.store.put(resource())
+        self.reporter = Reporter(cast("Any", self), self.store, cast("Any", self))
+        self._due: float | None = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def merge_status(self, *_: object) -> Manifest:
+        self.writes.append(self.now)
+        metadata = {"namespace": "ns", "name": "x", "uid": "u"}
+        version = {"resourceVersion": str(1 + len(self.writes))}
+        return {"metadata": {**metadata, **version}, "status": self._wanted}
+
+    async def announce(self, _: Resource, changed: Sequence[Manifest]) -> None:
+        self.events += len(changed)
+
+    def status(self) -> Manifest:
+        known = self.store.resource(_KEY)
+        assert known is not None
+        return known.status
+
+    def come(self, seconds: float, wanted: Manifest) -> None:
+        """So much later the status should be this. Whoever is told to wait comes again then."""
+        end = self.now + seconds
+        while self._due is not None and self._due <= end:
+            self.now, self._due = self._due, None
+            self._reconcile()
+        self.now, self._wanted = end, wanted
+        self._reconcile()
+
+    def _reconcile(self) -> None:
+        known = self.store.resource(_KEY)
+        assert known is not None
+        wait = asyncio.run(self.reporter.report(known, self._wanted))
+        self._due = self.now + wait if wait else None
+
+
+def _status(replicas: int, phase: str = "Ready", ready: str = "True") -> Manifest:
+    condition = {"type": "Ready", "status": ready, "reason": "Serving", "message": "words"}
+    return {"replicas": replicas, "startup": {"phase": phase}, "conditions": [condition]}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> _World:
+    made = _World()
+    monkeypatch.setattr(report, "time", made)
+    return made
+
+
+_seconds = st.floats(0, 3).map(lambda s: round(s, 2))
+_statuses = st.builds(_status, st.integers(0, 2), st.sampled_from(["Pulling", "Loading"]))
+
+
+@given(st.lists(st.tuples(_seconds, _statuses), min_size=1, max_size=20))
+def test_writes_of_one_resource_are_a_second_apart_and_end_with_the_last_status(
+    moments: list[tuple[float, Manifest]],
+) -> None:
+    world = _World()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(report, "time", world)
+        for seconds, wanted in moments:
+            world.come(seconds, wanted)
+        last = moments[-1][1]
+        world.come(2 * PHASE, last)
+        assert world.status() == last
+        written = list(world.writes)
+        world.come(1000, last)
+    assert world.writes == written  # nothing changed, so nothing is written
+    assert all(b - a > PAUSE - 0.001 for a, b in pairwise(written))
+    changes = sum(old != new for old, new in pairwise([{}, *(wanted for _, wanted in moments)]))
+    assert len(written) <= changes
+
+
+def test_a_short_phase_of_a_start_costs_no_write(world: _World) -> None:
+    for phase in ("Scheduling", "Pulling", "Loading"):
+        world.come(2, _status(0, phase, ready="False"))
+    world.come(2, _status(1))
+    assert len(world.writes) == 2
+    assert world.events == 2
+
+
+def test_a_long_phase_of_a_start_is_told(world: _World) -> None:
+    for phase in ("Scheduling", "Pulling", "Loading"):
+        world.come(60, _status(0, phase, ready="False"))
+    world.come(60, _status(1))
+    assert len(world.writes) == 4
