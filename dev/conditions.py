@@ -7,7 +7,8 @@ _HEAD = """\
 # Conditions and their reasons
 
 What `status.conditions` of an LLMService says. Types and reasons are for programs and stay as \
-they are; messages are for people and may change.
+they are; messages are for people and may change. \
+[troubleshooting.md](troubleshooting.md) shows whole ones.
 
 ```sh
 kubectl wait llm/NAME --for=condition=Ready --timeout=30m

@@ -1,9 +1,10 @@
 """Kubernetes Events for what changed, as `kubectl describe` shows them.
 
-One for each change of Ready or Degraded, none for what stays. The same one again within SERIES
-seconds is no new Event but counts the first one up, which is sent once in EACH seconds at most.
-Best effort: an Event that cannot be sent, or has waited behind MOST others, is forgotten, because
-the condition says it all. Never: a worker that waits for one, or more than MOST of them kept.
+One for each change of Ready or Degraded, or of both for one reason; none for what stays. The same
+one again within SERIES seconds is no new Event but counts the first one up, which is sent once in
+EACH seconds at most. Best effort: an Event that cannot be sent, or has waited behind MOST others,
+is forgotten, because the condition says it all. Never: a worker that waits for one, or more than
+MOST of them kept.
 """
 
 import asyncio
@@ -58,9 +59,10 @@ class Recorder:
     def announce(self, resource: Resource, changed: Sequence[Manifest]) -> None:
         """Have them sent soon."""
         first = not resource.status.get("conditions")
-        for condition in changed:
-            if kind := _worth(condition, first=first):
-                self._add((resource.uid, kind, condition["reason"]), resource, condition)
+        worth = [(c, kind) for c in changed if (kind := _worth(c, first=first))]
+        # Of two for one reason the later one, Degraded, says all.
+        for condition, kind in {c["reason"]: (c, kind) for c, kind in worth}.values():
+            self._add((resource.uid, kind, condition["reason"]), resource, condition)
 
     async def run(self) -> None:
         """Send what is due, for as long as the operator runs."""

@@ -31,7 +31,8 @@ class Reporter:
         now = time.monotonic()
         # A new resource's first status waits too: by then its pods are there to be told of.
         since = now if "conditions" not in known.status else 0.0
-        pause = PHASE if patch.keys() == {"startup"} else PAUSE
+        only_a_phase = patch.keys() == {"startup"} and "since" in status.get("startup", {})
+        pause = PHASE if only_a_phase else PAUSE
         if (wait := self._written.setdefault(known.key, since) + pause - now) > 0:
             return wait
         # The uid makes the server refuse where the resource is another one of the same name.

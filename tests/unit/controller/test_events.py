@@ -132,3 +132,16 @@ async def test_it_sends_by_itself_and_goes_on_after_a_failure() -> None:
             await asyncio.sleep(0.01)
     assert not running.done()
     running.cancel()
+
+
+async def test_one_trouble_is_one_event() -> None:
+    told = _Told()
+    ready = {"type": "Ready", "status": "False", "reason": "CrashLooping", "message": "0 of 1"}
+    await told.after(0, ready, _CRASHED)
+    await told.after(1, {**ready, "status": "True", "reason": "Serving"}, _FINE)
+    assert [(event["reason"], event["note"]) for event in told.server.created] == [
+        ("CrashLooping", "m"),
+        ("Serving", "0 of 1"),
+        ("AsExpected", "m"),
+    ]
+    assert told.server.counted == []

@@ -66,7 +66,8 @@ class _World:
 
 def _status(replicas: int, phase: str = "Ready", ready: str = "True") -> Manifest:
     condition = {"type": "Ready", "status": ready, "reason": "Serving", "message": "words"}
-    return {"replicas": replicas, "startup": {"phase": phase}, "conditions": [condition]}
+    startup = {"phase": phase} if phase == "Ready" else {"phase": phase, "since": "then"}
+    return {"replicas": replicas, "startup": startup, "conditions": [condition]}
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> _World:
 
 
 _seconds = st.floats(0, 3).map(lambda s: round(s, 2))
-_statuses = st.builds(_status, st.integers(0, 2), st.sampled_from(["Pulling", "Loading"]))
+_statuses = st.builds(_status, st.integers(0, 2), st.sampled_from(["Pulling", "Loading", "Ready"]))
 
 
 @given(st.lists(st.tuples(_seconds, _statuses), min_size=1, max_size=20))

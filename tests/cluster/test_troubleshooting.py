@@ -1,0 +1,93 @@
+"""docs/troubleshooting.md shows what `kubectl describe` tells of each kind of trouble.
+
+REWRITE=1 writes the page instead of comparing it.
+"""
+
+import os
+import re
+import textwrap
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from devcluster import Cluster
+
+from tests.cluster import services
+from tests.cluster.kube import Kube
+from tests.cluster.operator_process import Operator
+from tests.cluster.troubles import NAME, TROUBLES, Trouble
+
+_PAGE = Path(__file__).parents[2] / "docs/troubleshooting.md"
+_HEAD = """\
+<!-- Written by `REWRITE=1 .venv/bin/pytest tests/cluster/test_troubleshooting.py`. -->
+# When something is wrong
+
+`kubectl describe llm NAME` says what, with numbers, and most often what to do. Below is the end \
+of its answer for {number} kinds of trouble, each made on a cluster by a test. Every reason, with \
+its way out: [conditions.md](conditions.md).
+"""
+_SECTION = """
+## {title}
+
+{cause}
+
+```
+{described}
+```
+
+The way out: {way_out}
+"""
+_SETTLED = 3.0  # seconds
+
+
+@pytest.fixture
+def kubes(cluster: Cluster) -> Iterator[list[Kube]]:
+    """A namespace for each kind of trouble."""
+    made = [f"t-{uuid.uuid4().hex[:8]}" for _ in TROUBLES]
+    for name in made:
+        cluster.kubectl("create", "namespace", name)
+    yield [Kube(cluster.kubeconfig, name) for name in made]
+    for name in made:
+        cluster.kubectl("delete", "llmservices", "--all", "-n", name)
+    cluster.kubectl("delete", "namespace", *made, "--wait=false")
+
+
+def _described(cluster: Cluster, kube: Kube) -> str:
+    """The conditions and the Events, without what is another each time."""
+    text = cluster.kubectl("describe", "llm", NAME, "-n", kube.namespace)
+    conditions = re.search(r"^  Conditions:\n(?:    .*\n)+", text, re.MULTILINE)
+    events = re.search(r"^Events:\n(.*\n.*\n)((?:  .*\n)*)", text, re.MULTILINE)
+    assert conditions, text
+    assert events, text
+    dated = re.sub(r" +Last Transition Time: .*\n", "", conditions[0])
+    rows = sorted(events[2].splitlines())
+    ages = [re.sub(r"^((?:\S+ +){2})\S+", r"\1", row.strip()) for row in rows]
+    told = f"{textwrap.dedent(dated)}Events:\n" + "\n".join(f"  {row}" for row in ages)
+    return told.replace(kube.namespace, "models")
+
+
+def _section(trouble: Trouble, described: str) -> str:
+    way_out = trouble.reason.way_out
+    return _SECTION.format(
+        title=trouble.title, cause=trouble.cause, described=described, way_out=way_out
+    )
+
+
+def test_the_page_shows_what_describe_tells(
+    operator: Operator, cluster: Cluster, kubes: list[Kube]
+) -> None:
+    for trouble, kube in zip(TROUBLES, kubes, strict=True):
+        trouble.make(kube)
+    for trouble, kube in zip(TROUBLES, kubes, strict=True):
+        services.wait_condition(kube, NAME, "Degraded", "True", trouble.reason)
+    time.sleep(_SETTLED)
+
+    page = _HEAD.format(number=len(TROUBLES)) + "".join(
+        _section(trouble, _described(cluster, kube))
+        for trouble, kube in zip(TROUBLES, kubes, strict=True)
+    )
+    if os.environ.get("REWRITE") == "1":
+        _PAGE.write_text(page)
+    assert page == _PAGE.read_text(), f"if it is meant: REWRITE=1 .venv/bin/pytest {__file__}"
