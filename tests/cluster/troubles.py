@@ -45,7 +45,10 @@ def _reported(state: Manifest, restarts: int = 0, **spec: Any) -> Callable[[Kube
     """A resource whose pod's node reports that of the server."""
 
     def make(kube: Kube) -> None:
-        kube.create(services.minimal(NAME, ready_after="1h", **spec))
+        resource = services.minimal(NAME, ready_after="1h")
+        resource["spec"]["pod"].update(spec.pop("pod", {}))
+        resource["spec"].update(spec)
+        kube.create(resource)
         services.wait_condition(kube, NAME, "Ready", "False", "Starting")
         told = {"name": "server", "image": "i", "imageID": "", "ready": False, **state}
         status = {"containerStatuses": [{**told, "restartCount": restarts}]}

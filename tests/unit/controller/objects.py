@@ -49,10 +49,9 @@ def pod(
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     volumes = [{"name": "config", "configMap": {"name": status.pop("config", "x-1")}}]
     requests = {"nvidia.com/gpu": str(status.pop("gpus"))} if "gpus" in status else {}
-    server = {"name": "server", "image": "server:1", "resources": {"requests": requests}}
+    resources = {"requests": requests, "limits": status.pop("limits", {})}
+    server = {"name": "server", "image": "server:1", "resources": resources}
     on = {"nodeName": status.pop("on")} if "on" in status else {}
-    resources = {"resources": {"limits": status.pop("limits", {})}}
-    server = {"name": "server", "image": "server:1", **resources}
     return records.pod(
         {
             "kind": "Pod",
