@@ -24,9 +24,9 @@ _HEAD = """\
 <!-- Written by `REWRITE=1 .venv/bin/pytest tests/cluster/test_troubleshooting.py`. -->
 # When something is wrong
 
-`kubectl describe llm NAME` says what, with numbers, and most often what to do. Below is the end \
-of its answer for {number} kinds of trouble, each made on a cluster by a test. Every reason, with \
-its way out: [conditions.md](conditions.md).
+`kubectl describe llm NAME` says what, with numbers, and most often what to do. Below are the \
+conditions and Events of its answer, without dates, for {number} kinds of trouble that a test \
+makes on a cluster. Every reason, with its way out: [conditions.md](conditions.md).
 """
 _SECTION = """
 ## {title}
@@ -34,10 +34,9 @@ _SECTION = """
 {cause}
 
 ```
-{described}
-```
+{described}```
 
-The way out: {way_out}
+**The way out:** {way_out}
 """
 _SETTLED = 3.0  # seconds
 
@@ -55,16 +54,16 @@ def kubes(cluster: Cluster) -> Iterator[list[Kube]]:
 
 
 def _described(cluster: Cluster, kube: Kube) -> str:
-    """The conditions and the Events, without what is another each time."""
+    """The conditions and the Events, without their dates, generations and senders."""
     text = cluster.kubectl("describe", "llm", NAME, "-n", kube.namespace)
     conditions = re.search(r"^  Conditions:\n(?:    .*\n)+", text, re.MULTILINE)
     events = re.search(r"^Events:\n(.*\n.*\n)((?:  .*\n)*)", text, re.MULTILINE)
     assert conditions, text
     assert events, text
-    dated = re.sub(r" +Last Transition Time: .*\n", "", conditions[0])
-    rows = sorted(events[2].splitlines())
-    ages = [re.sub(r"^((?:\S+ +){2})\S+", r"\1", row.strip()) for row in rows]
-    told = f"{textwrap.dedent(dated)}Events:\n" + "\n".join(f"  {row}" for row in ages)
+    lasting = re.sub(r" +(Last Transition Time|Observed Generation): .*\n", "", conditions[0])
+    columns = [re.split(r"  +", row.strip(), maxsplit=4) for row in events[2].splitlines()]
+    rows = sorted(f"  {kind}  {reason}  {words}" for kind, reason, _, _, words in columns)
+    told = "".join((textwrap.dedent(lasting), "Events:\n", *(f"{row}\n" for row in rows)))
     return told.replace(kube.namespace, "models")
 
 

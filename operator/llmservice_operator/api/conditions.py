@@ -155,7 +155,7 @@ class Reason(_Told):
     AUTOSCALER_FAILING = (
         "AutoscalerFailing",
         "The autoscaler cannot read its metric, or cannot scale; its own words are given.",
-        "Install metrics-server, or mend what is named; until then the replicas stay as many.",
+        "Install metrics-server, or mend what is named; until then the number of replicas stays.",
     )
     DISRUPTION_BLOCKED = (
         "DisruptionBlocked",

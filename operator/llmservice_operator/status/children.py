@@ -38,9 +38,10 @@ def refused(deployment: Child | None) -> Trouble | None:
             wanted = deployment.replicas or 0
             lacking = wanted - deployment.status.get("replicas", 0)
             verb = "is" if lacking == 1 else "are"
-            who = f"{lacking} of {wanted} pods {verb}" if lacking > 0 else "a new pod is"
+            who = f"{lacking} of {wanted} pods {verb}" if wanted > 1 else "the pod is"
             said = shortened(_POD.sub("", condition["message"]))
-            return Trouble(Reason.PODS_REFUSED, f"{who} refused: {said}")
+            refusal = f"{who if lacking > 0 else 'a new pod is'} refused: {said}"
+            return Trouble(Reason.PODS_REFUSED, refusal)
     return None
 
 
@@ -94,16 +95,14 @@ def blocks_drains(observed: Observed, service: LLMService, *, troubled: bool) ->
     meant = service.spec.disruption.max_unavailable in (0, "0%")
     if not there or meant:
         return None
+    wants = f"{needed} of {there} pods" if there > 1 else "the only pod"
     if needed >= there:
-        words = (
-            f"the PodDisruptionBudget wants {needed} of {there} pods to stay, so that no node with "
-            "one can be drained: write disruption.maxUnavailable: 1, or more replicas"
+        then = (
+            "no node with one can be drained: write disruption.maxUnavailable: 1, or more replicas"
         )
     elif troubled:
-        words = (
-            f"the PodDisruptionBudget wants {needed} of {there} pods to stay, so that until more "
-            "answer no node with one that does can be drained"
-        )
+        then = "until more answer no node with one that does can be drained"
     else:
         return None
+    words = f"the PodDisruptionBudget wants {wants} to stay, so that {then}"
     return Trouble(Reason.DISRUPTION_BLOCKED, words)
