@@ -40,7 +40,7 @@ class _World:
         version = {"resourceVersion": str(1 + len(self.writes))}
         return {"metadata": {**metadata, **version}, "status": self._wanted}
 
-    async def announce(self, _: Resource, changed: Sequence[Manifest]) -> None:
+    def announce(self, _: Resource, changed: Sequence[Manifest]) -> None:
         self.events += len(changed)
 
     def status(self) -> Manifest:
