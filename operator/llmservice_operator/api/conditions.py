@@ -95,10 +95,12 @@ class Reason(_Told):
     FIELD_CONFLICT = (
         "FieldConflict",
         "Somebody changes or deletes a child of ours again and again; who, and what, is given.",
+        "Have that writer leave the child alone, or write in the spec what it wants.",
     )
     RIGHT_MISSING = (
         "RightMissing",
         "The operator may not watch a kind of objects; those it leaves as they are.",
+        "Give its account the right that is named, as the chart does.",
     )
 
     MODEL_NOT_FOUND = (
