@@ -5,11 +5,9 @@ error or Ctrl-C. First the floor, then, on a cluster made anew, the operator.
 """
 
 import argparse
-import asyncio
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -31,7 +29,6 @@ from dev.progress import say
 _KINDS = ("Deployment", "ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget")
 _HPA = "HorizontalPodAutoscaler"
 _EXPECTED = (TooLateError, RefusedError, process.OperatorError, *failures.EXPECTED)
-_SERVED = 30.0  # seconds until a kind that was just defined is there
 
 
 def main() -> int:
@@ -133,23 +130,8 @@ async def _prepared(
         await api.create(workload.wide_range())
         await all_of("nodes", map(api.create, workload.nodes(resources)))
         cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
-        await _served(api, "LLMService")
         async with watching(api, workload.NAMESPACE, [*_KINDS, *more]) as view:
             yield api, view
-
-
-async def _served(api: Api, kind: str) -> None:
-    """Return once the API server, which was just told of the kind, has it."""
-    deadline = time.monotonic() + _SERVED
-    while True:
-        try:
-            await api.listed(kind, workload.NAMESPACE)
-        except RefusedError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            return
 
 
 def _print(found: list[Figure], machine: Machine, resources: int) -> None:

@@ -65,17 +65,18 @@ class Api:
         return (await self._request("GET", "/metrics")).decode()
 
     async def watch(self, kind: str, namespace: str, version: str) -> AsyncIterator[list[Manifest]]:
-        """Events as they come, those that come together in one list. Never ends by itself."""
+        """Events as they come, those that come together in one list, until the stream ends."""
         query = f"?watch=true&resourceVersion={version}&timeoutSeconds=86400"
         url = f"{self._server}{_KINDS[kind].path(namespace)}{query}"
         no_limit = aiohttp.ClientTimeout(total=None)
         async with self._session.get(url, headers=self._headers, timeout=no_limit) as response:
+            if response.status >= 400:
+                raise RefusedError(f"watch of {kind}: {response.status} {await response.text()}")
             rest = b""
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 if lines:
                     yield [json.loads(line) for line in lines if line]
-        raise RefusedError(f"the watch of {kind} ended")
 
     async def _request(
         self, method: str, path: str, body: str | None = None, content: str = "application/json"

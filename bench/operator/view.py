@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench.operator.api import PROGRESS, Api, Manifest
+from bench.operator.api import PROGRESS, Api, Manifest, RefusedError
 from dev.progress import say
 
 _PAUSE = 0.005  # between two looks: how exact the times are
+_AGAIN = 0.1  # between two lists of a kind
+_SERVED = 30.0  # until a kind is served
 
 
 class Ref(NamedTuple):
@@ -68,14 +70,28 @@ class View:
                 continue
 
     async def follow(self, api: Api, kind: str, namespace: str, listed: asyncio.Event) -> None:
-        found = await api.listed(kind, namespace)
-        for obj in found["items"]:
-            self._put({"type": "ADDED", "object": obj}, kind)
-        listed.set()
-        async for events in api.watch(kind, namespace, found["metadata"]["resourceVersion"]):
-            for event in events:
-                self._put(event, kind)
-            self._changed.set()
+        """List and watch, anew each time the watch ends: a kind that is new ends some."""
+        while True:
+            found = await _listed(api, kind, namespace)
+            self._replace(kind, found["items"])
+            listed.set()
+            async for events in api.watch(kind, namespace, found["metadata"]["resourceVersion"]):
+                for event in events:
+                    if event["type"] == "ERROR":
+                        raise RefusedError(f"the watch of {kind}: {event['object']}")
+                    self._put(event, kind)
+                self._changed.set()
+            await asyncio.sleep(_AGAIN)
+
+    def _replace(self, kind: str, items: list[Manifest]) -> None:
+        """What the list lacks was deleted while nobody watched."""
+        present = {item["metadata"]["name"] for item in items}
+        gone = [r for r in self.seen if r.kind == kind and r.name not in present]
+        for ref in gone:
+            del self.seen[ref]
+        for item in items:
+            self._put({"type": "ADDED", "object": item}, kind)
+        self._changed.set()
 
     def _put(self, event: Manifest, kind: str) -> None:
         obj = event["object"]
@@ -87,9 +103,21 @@ class View:
         self.first.setdefault(ref, time.monotonic())
 
 
+async def _listed(api: Api, kind: str, namespace: str) -> Manifest:
+    """A kind that the API server was just told of is not served at once."""
+    deadline = time.monotonic() + _SERVED
+    while True:
+        try:
+            return await api.listed(kind, namespace)
+        except RefusedError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_AGAIN)
+
+
 @asynccontextmanager
 async def watching(api: Api, namespace: str, kinds: Collection[str]) -> AsyncGenerator[View]:
-    """A view of these kinds; every watch runs once it is given, and one that ends is an error."""
+    """A view of these kinds, each of which is listed once it is given; an error in it ends all."""
     view = View()
     async with asyncio.TaskGroup() as group:
         listed = [asyncio.Event() for _ in kinds]
