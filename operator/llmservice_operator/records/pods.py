@@ -1,79 +1,14 @@
-"""What we keep of each object that we watch: a few fields in small records, never the object.
+"""The record of a pod: what its status tells of its start and of what it suffers from."""
 
-Pure: records are made from what the API server sent, and two records of one object are compared
-by resourceVersion, which grows with each write of any object of a kind (a decimal number since
-Kubernetes 1.0, promised to be comparable since 1.35).
-"""
-
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from llmservice_operator import placement
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.pod import INSTANCE
-from llmservice_operator.api.resource import KIND
 from llmservice_operator.placement import Place
-
-FIELD_MANAGER = "llmservice-operator"
-APPLIED_HASH = "llmservice.io/applied-hash"
-"""Annotation on each child: the hash of the manifest that we applied last (see apply.py)."""
-_OF_A_BUDGET = ("observedGeneration", "disruptionsAllowed", "desiredHealthy", "expectedPods")
-
-
-class Key(NamedTuple):
-    """Which LLMService: the unit of work everywhere in the operator."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
-class Ref(NamedTuple):
-    """Which object, of any kind."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """An LLMService as the user wrote it, with the status that it has now."""
-
-    key: Key
-    uid: str
-    version: int
-    generation: int
-    deleting: bool
-    manifest: Manifest = field(repr=False)
-
-    @property
-    def status(self) -> Manifest:
-        return self.manifest.get("status") or {}
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """An object with our label. owned is what server-side apply says that we own, as JSON."""
-
-    ref: Ref
-    uid: str
-    version: int
-    generation: int
-    deleting: bool
-    owner: str | None
-    owner_name: str | None
-    applied: str
-    owned: bytes = field(repr=False)
-    replicas: int | None
-    status: Manifest = field(repr=False)
+from llmservice_operator.records.names import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,53 +56,6 @@ class Pod:
     memory_limit: str
     config_maps: frozenset[str]
     place: Place | None
-
-
-def resource(obj: Manifest) -> Resource:
-    meta = obj["metadata"]
-    kept = {k: v for k, v in meta.items() if k != "managedFields"}
-    return Resource(
-        key=Key(meta["namespace"], meta["name"]),
-        uid=meta["uid"],
-        version=int(meta["resourceVersion"]),
-        generation=meta.get("generation", 0),
-        deleting="deletionTimestamp" in meta,
-        manifest={**obj, "metadata": kept},
-    )
-
-
-def child(obj: Manifest) -> Child:
-    meta = obj["metadata"]
-    references: list[Manifest] = meta.get("ownerReferences", [])
-    owner = next((o for o in references if o.get("controller")), Manifest())
-    return Child(
-        ref=Ref(obj["kind"], meta["namespace"], meta["name"]),
-        uid=meta["uid"],
-        version=int(meta["resourceVersion"]),
-        generation=meta.get("generation", 0),
-        deleting="deletionTimestamp" in meta,
-        owner=owner.get("uid"),
-        owner_name=owner.get("name") if owner.get("kind") == KIND else None,
-        applied=meta.get("annotations", {}).get(APPLIED_HASH, ""),
-        owned=_owned_fields(meta.get("managedFields", ())),
-        replicas=obj.get("spec", {}).get("replicas"),
-        status=_status(obj),
-    )
-
-
-def _status(obj: Manifest) -> Manifest:
-    """What is read of it: how a rollout stands, what an autoscaler sees, what a budget allows."""
-    status: Manifest = obj.get("status", {})
-    if obj["kind"] == "PodDisruptionBudget":
-        return {name: status[name] for name in _OF_A_BUDGET if name in status}
-    return status if obj["kind"] in {"Deployment", "HorizontalPodAutoscaler"} else {}
-
-
-def _owned_fields(entries: Iterable[Manifest]) -> bytes:
-    for entry in entries:
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
-            return json.dumps(entry.get("fieldsV1", {}), separators=(",", ":")).encode()
-    return b"{}"
 
 
 def pod(obj: Manifest) -> Pod:
