@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import REGISTRY
@@ -60,8 +60,9 @@ async def run(settings: Settings) -> int:
     client = Client(connect(), leader.check, per_second=settings.requests_per_second)
     store = Store()
     queue = Queue[Key](lambda key: key.namespace, settings.workers - settings.workers // _KEPT)
-    places = Places(store, queue.add, sees_nodes=not settings.namespaces)
-    watch = Watch(client, settings.namespaces, store, queue.add, on_signals)
+    changed = _while_leading(leader, queue)
+    places = Places(store, changed, sees_nodes=not settings.namespaces)
+    watch = Watch(client, settings.namespaces, store, changed, on_signals)
     recorder = Recorder(client, settings.identity)
     controller = Controller(
         store,
@@ -124,6 +125,16 @@ async def run(settings: Settings) -> int:
             await asyncio.wait_for(_end([*tasks.values(), stopping]), GRACE)
         await http.cleanup()
         await client.close()
+
+
+def _while_leading(leader: Leader, queue: Queue[Key]) -> Callable[[Key], None]:
+    """While another leads nothing empties the queue, and nothing fills it; then lead() does."""
+
+    def changed(key: Key) -> None:
+        if leader.elected.is_set():
+            queue.add(key)
+
+    return changed
 
 
 def _spare_the_collector() -> None:

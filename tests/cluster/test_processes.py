@@ -52,6 +52,10 @@ def test_a_second_process_stands_by_and_takes_over_at_once_where_the_lease_is_gi
     operator: Operator, second: Operator, kube: Kube
 ) -> None:
     assert not second.leads()
+    kube.create(services.minimal("passing"))
+    _settled(kube, "passing")
+    kube.delete("LLMService", "passing")
+    assert second.metric('workqueue_adds_total{name="llmservice"}') == 0, "keys pile up"
 
     began = time.monotonic()
     assert operator.stop() == 0
