@@ -2,8 +2,8 @@
 
 Promises: check() raises where this process may no longer believe that it leads, by its own
 monotonic clock, and is asked right before each write; a lease that is not renewed is taken over
-DURATION after its last change was seen; release() gives it up at once. Wall clocks are compared
-nowhere. Never: a write of anything but the Lease.
+DURATION after its last change was seen; after resign() no write begins, and release() gives the
+lease up at once. Wall clocks are compared nowhere. Never: a write of anything but the Lease.
 """
 
 import asyncio
@@ -48,13 +48,13 @@ class Leader:
     ) -> None:
         """namespace, name: of the Lease. clock: seconds; it never goes back."""
         self.namespace, self.name, self.identity, self._clock = namespace, name, identity, clock
-        self._held_until = float("-inf")
+        self._held_until, self._resigned = float("-inf"), False
         self._seen: _Seen | None = None
         self._ours: Manifest | None = None  # as the server has it, while we hold it
         self.elected, self.deposed = asyncio.Event(), asyncio.Event()
 
     def leads(self) -> bool:
-        return self._clock() < self._held_until
+        return not self._resigned and self._clock() < self._held_until
 
     def check(self) -> None:
         """Right before a write. Raises NotLeadingError."""
@@ -77,17 +77,29 @@ class Leader:
             pause = RENEW if self._ours else RETRY * random.uniform(0.8, 1.2)  # noqa: S311
             await asyncio.sleep(max(0.0, started + pause - self._clock()))
 
+    def resign(self) -> None:
+        """Begin no write any more; those on the wire may end before release()."""
+        self._resigned = True
+
     async def release(self, client: Client) -> None:
         """Let another process lead at once."""
-        if not self.leads():
-            return
-        self._held_until = float("-inf")
+        held, self._held_until = self._clock() < self._held_until, float("-inf")
         self._announce()
-        lease = await client.get(LEASE, self.namespace, self.name)
-        if lease["spec"].get("holderIdentity") == self.identity:
+        known = self._ours if held else None
+        while held:
+            lease = known or await client.get(LEASE, self.namespace, self.name)
+            if lease["spec"].get("holderIdentity") != self.identity:
+                return
             lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-            await client.replace(LEASE, lease)
-            log.info("lease %s/%s: given up", self.namespace, self.name)
+            try:
+                await client.replace(LEASE, lease)
+            except ApiError as error:
+                if error.code != 409 or known is None:
+                    raise
+                known = None  # a renewal was on the wire when we were told to end
+            else:
+                log.info("lease %s/%s: given up", self.namespace, self.name)
+                return
 
     async def _round(self, client: Client, started: float) -> None:
         try:

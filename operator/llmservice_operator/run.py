@@ -40,7 +40,7 @@ RECURSION = 20_000
 _KEPT = 8  # one worker in so many is never with the namespace that has most of them
 _WRITERS = ("worker", "lead", "events", "lease")
 GARBAGE = 10_000  # objects more than before, until the youngest are looked through for cycles
-GRACE = 1.0  # seconds for reconciles under way, and as many for the Lease
+GRACE = 1.0  # seconds for the requests under way, and as many for the Lease
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,9 @@ async def run(settings: Settings) -> int:
         )
         for task in done - {stopping}:
             log.error("%s ended", task.get_name(), exc_info=task.exception())
-        # Writers first, the Lease after the last write, the watches last.
+        # Writers first, the Lease after the last write, the watches last. A reconcile that is left
+        # half done is finished by whoever leads next.
+        leader.resign()
         await controller.drain(GRACE)
         await _end(tasks[name] for name in tasks if name.startswith(_WRITERS))
         try:

@@ -1,8 +1,10 @@
 """A key is lost to no change of who leads, not even to one that did not take place."""
 
 import asyncio
+import json
 from typing import Any, cast
 
+import pytest
 from llmservice_operator import records
 from llmservice_operator.api import Manifest
 from llmservice_operator.apply import Writer
@@ -10,8 +12,8 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.controller import Controller
 from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
-from llmservice_operator.kinds import Kind
-from llmservice_operator.leader import DEADLINE, Leader
+from llmservice_operator.kinds import LEASE, Kind
+from llmservice_operator.leader import DEADLINE, Leader, NotLeadingError
 from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
@@ -49,6 +51,26 @@ class _Leases:
     create = replace
 
 
+class _Moved(_Leases):
+    """The Lease has another version each time, and only the newest may be replaced."""
+
+    asked = 0
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        self.asked += 1
+        return json.loads(json.dumps(await super().get(kind, namespace, name)))
+
+    async def replace(self, kind: Kind, obj: Manifest) -> Manifest:
+        known = self.lease["metadata"]["resourceVersion"] if self.lease else "0"
+        if obj["metadata"].get("resourceVersion", "0") != known:
+            raise ApiError(409, "Conflict", "another version")
+        version = {"resourceVersion": f"{int(known) + 1}"}
+        self.lease = {**obj, "metadata": {**obj["metadata"], **version}}
+        return json.loads(json.dumps(self.lease))
+
+    create = replace
+
+
 class _Guarded(ModelServer):
     """Asks before each write, as the real client does."""
 
@@ -61,6 +83,12 @@ class _Guarded(ModelServer):
             self.stopped.set()
         self._leader.check()
         return super()._written(write)
+
+
+async def _renewed_once(leader: Leader, leases: _Leases) -> None:
+    renewal = asyncio.create_task(leader.run(cast("Client", leases)))
+    await asyncio.sleep(0.01)
+    renewal.cancel()
 
 
 async def _renew(leader: Leader, leases: _Leases) -> None:
@@ -105,3 +133,41 @@ async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
         while ("Deployment", "x") not in server.objects:
             await asyncio.sleep(0.01)
     worker.cancel()
+
+
+async def test_one_that_resigned_writes_no_more_and_gives_the_lease_up_in_one_request() -> None:
+    leases, leader = _Moved(), Leader("ns", "lease", "me", _Clock())
+    client = cast("Client", leases)
+    await _renew(leader, leases)
+    leader.check()
+    leader.resign()
+    with pytest.raises(NotLeadingError):
+        leader.check()
+    await _renewed_once(leader, leases)
+    with pytest.raises(NotLeadingError):
+        leader.check()
+
+    asked = leases.asked
+    await leader.release(client)
+    assert leases.lease is not None
+    assert leases.lease["spec"]["holderIdentity"] == ""
+    assert leases.asked == asked
+
+
+async def test_a_renewal_that_was_on_the_wire_does_not_keep_the_lease() -> None:
+    leases, leader = _Moved(), Leader("ns", "lease", "me", _Clock())
+    await _renew(leader, leases)
+    assert leases.lease is not None
+    await leases.replace(LEASE, leases.lease)  # it arrived, and its answer did not
+    await leader.release(cast("Client", leases))
+    assert leases.lease["spec"]["holderIdentity"] == ""
+
+
+async def test_the_lease_of_another_is_left_alone() -> None:
+    leases, leader = _Moved(), Leader("ns", "lease", "me", _Clock())
+    await _renew(leader, leases)
+    assert leases.lease is not None
+    leases.lease["spec"]["holderIdentity"] = "other"
+    leases.lease["metadata"]["resourceVersion"] = "9"
+    await leader.release(cast("Client", leases))
+    assert leases.lease["spec"]["holderIdentity"] == "other"
