@@ -37,6 +37,12 @@ def test_killed_at_any_moment_it_finishes_the_work_when_it_is_back(
         assert kube.there("Deployment", name)["spec"]["replicas"] == 2
 
 
+def _uids(kube: Kube, name: str) -> dict[str, tuple[str, int]]:
+    """And generations."""
+    found = {child: obj["metadata"] for child, obj in kube.children(name).items()}
+    return {child: (meta["uid"], meta.get("generation", 0)) for child, meta in found.items()}
+
+
 @pytest.fixture
 def second(operator: Operator, tmp_path: Path) -> Iterator[Operator]:
     """Another process of the same operator, standing by."""
@@ -108,7 +114,7 @@ def test_a_leader_paused_in_the_middle_of_its_work_sends_nothing_more(
         second.wait(second.leads, "leading", seconds=30)
         for name in names:
             _settled(kube, name)
-        children = {name: kube.children(name) for name in names}
+        children = {name: _uids(kube, name) for name in names}
         before = writes.until_quiet(second)
     finally:
         operator.process.send_signal(signal.SIGCONT)
@@ -118,7 +124,7 @@ def test_a_leader_paused_in_the_middle_of_its_work_sends_nothing_more(
     assert unfinished, "it had nothing to do any more: this shows nothing"
     late = "llmservice_operator_child_write_failures_total{"  # what is there already: 409
     assert late not in operator.metrics()
-    assert {name: kube.children(name) for name in names} == children
+    assert {name: _uids(kube, name) for name in names} == children
     assert writes.count(second) == before, "there was something to put right"
     second.stop()
     operator.wait(operator.leads, "leading again", seconds=10)
