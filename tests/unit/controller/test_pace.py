@@ -28,27 +28,27 @@ async def _turns(pace: Pace, number: int) -> list[tuple[float, int]]:
 
 
 async def test_more_than_the_ceiling_wait_their_turn_in_order() -> None:
-    pace = Pace(200, time.monotonic)
+    pace = Pace(100, time.monotonic)
     taken = await _turns(pace, 80)
-    at_once = 200 * module.BURST
-    assert (80 - at_once - 1) / 200 <= taken[-1][0] < 1
+    at_once = 100 * module.BURST
+    assert (80 - at_once - 1) / 100 <= taken[-1][0] < 3
     # sleeps that end in one turn of the event loop may change places
     assert all(abs(asker - place) <= 2 for place, (_, asker) in enumerate(taken))
 
 
 async def test_without_a_ceiling_nobody_waits() -> None:
     taken = await _turns(Pace(0, time.monotonic), 80)  # the control
-    assert taken[-1][0] < 0.1
+    assert taken[-1][0] < 0.5
 
 
 async def test_nobody_goes_while_the_server_asks_to_wait_and_then_not_all_at_once() -> None:
     pace = Pace(0, time.monotonic)
-    pace.hold(0.2)
+    pace.hold(0.5)
     times = [at for at, _ in await _turns(pace, 40)]
-    assert times[0] >= 0.2
-    assert times[-1] - times[0] > 0.1
-    assert times[-1] < 0.6
-    assert (await _turns(pace, 40))[-1][0] < 0.1, "the next ones go as ever"
+    assert times[0] >= 0.5
+    assert times[-1] - times[0] > 0.2
+    assert times[-1] < 2
+    assert (await _turns(pace, 40))[-1][0] < 0.5, "the next ones go as ever"
 
 
 async def test_those_who_wait_for_a_turn_wait_on_where_the_server_asks_meanwhile() -> None:
