@@ -92,11 +92,11 @@ class Watch:
         waited = time.monotonic() - self._began
         return waited > SCENERY_WAIT or all(seen.synced.is_set() for seen in self._scenery)
 
-    def silent(self) -> dict[str, float]:
-        """For how many seconds each watch gave no sign of life."""
+    def silent(self) -> list[tuple[str, float]]:
+        """Each watch, and for how many seconds it gave no sign of life."""
         now = time.monotonic()
-        seen = {str(r): now - r.heard for r in (*self._reflectors, *self._scenery)}
-        return seen | {LLM_SERVICE.plural: now - self._heard}
+        seen = [(str(r), now - r.heard) for r in (*self._reflectors, *self._scenery)]
+        return [*seen, (LLM_SERVICE.plural, now - self._heard)]
 
     async def wait_synced(self) -> None:
         while not self.synced():  # noqa: ASYNC110 - on what it waits changes while it waits

@@ -18,8 +18,10 @@ from llmservice_operator.reflector import Reflector
 
 
 def test_what_takes_long_is_no_fault_and_what_never_ends_is_one() -> None:
-    assert health.faults([("a/x", 599.0)], {"pods in all namespaces": 599.0}) == []
-    assert health.faults([("a/x", 601.0), ("a/y", 1.0)], {"pods in b": 601.0, "nodes": 1.0}) == [
+    assert health.faults([("a/x", 599.0)], [("pods in all namespaces", 599.0)]) == []
+    assert health.faults(
+        [("a/x", 601.0), ("a/y", 1.0)], [("pods in b", 601.0), ("pods in b", 1.0)]
+    ) == [
         "the reconcile of a/x has not ended for 601 s",
         "the watch of pods in b gave no sign for 601 s",
     ]
@@ -35,7 +37,7 @@ async def test_a_key_is_with_a_worker_from_get_to_done(monkeypatch: pytest.Monke
     await queue.get()
     queue.add("a")  # for another round; the first one goes on
     now = 700.0
-    assert health.faults(queue.held(), {}) == ["the reconcile of a has not ended for 650 s"]
+    assert health.faults(queue.held(), []) == ["the reconcile of a has not ended for 650 s"]
     queue.done("a")
     assert queue.held() == []
     await queue.get()
