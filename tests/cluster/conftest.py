@@ -15,7 +15,7 @@ import pytest
 from devcluster import Cluster
 
 from dev import account
-from tests.cluster.kube import Kube
+from tests.cluster.kube import Kube, install_crds
 from tests.cluster.operator_process import Operator
 
 _ROOT = Path(__file__).parents[2]
@@ -33,8 +33,7 @@ def cluster() -> Iterator[Cluster]:
         found.down()  # what a run that was killed left
     try:
         found.up(shape="kwok")
-        found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(_ROOT / "crds"))
-        found.kubectl("wait", "--for=condition=Established", "crd/llmservices.llmservice.io")
+        install_crds(found)
         found.kubectl("get", "llmservices")  # waits until the API server has storage for them
         yield found
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from devcluster import Cluster
 from llmservice_operator.connection import from_kubeconfig
 
 Manifest = dict[str, Any]
@@ -143,6 +144,19 @@ def eventually(what: str, look: Callable[[], T | None], seconds: float = 20) -> 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.05)
+
+
+def install_crds(cluster: Cluster) -> None:
+    """Returns once the API server serves them."""
+    folder = Path(__file__).parents[2] / "crds"
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(folder))
+
+    def established() -> bool:  # kubectl wait gives up where there is no status yet
+        crd = json.loads(cluster.kubectl("get", "crd/llmservices.llmservice.io", "-o", "json"))
+        found = crd.get("status", {}).get("conditions") or []
+        return ("Established", "True") in [(c["type"], c["status"]) for c in found]
+
+    eventually("the CRD is established", established, 30)
 
 
 def condition(service: Manifest | None, kind: str) -> Manifest:

@@ -124,7 +124,7 @@ class Proxy:
             request.method,
             self._target.server + request.path_qs,
             headers=headers,
-            data=await request.read(),
+            data=await request.read() or None,  # an empty body would be given a media type
             timeout=aiohttp.ClientTimeout(total=None),
         ) as found:
             if request.query.get("watch") == "true":

@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from devcluster import Cluster
 
 from tests.cluster import services
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.kube import Kube, Manifest, condition, eventually
+from tests.cluster.kube import Kube, Manifest, condition, eventually, install_crds
 from tests.cluster.operator_process import Operator
 
-_CRDS = str(Path(__file__).parents[3] / "crds")
 _CRD = "crd/llmservices.llmservice.io"
 
 
@@ -22,8 +20,7 @@ def crd(cluster: Cluster) -> Iterator[Callable[[bool], None]]:
 
     def there(wanted: bool) -> None:  # noqa: FBT001
         if wanted:
-            cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", _CRDS)
-            cluster.kubectl("wait", "--for=condition=Established", _CRD)
+            install_crds(cluster)
         else:
             cluster.kubectl("delete", _CRD, "--timeout=60s", timeout=70)
 
