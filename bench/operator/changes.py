@@ -15,7 +15,7 @@ _APART = 1.0  # seconds between two edits
 
 async def edit_one(on: Subject) -> list[Figure]:
     """Another image on one resource; several, one after the other."""
-    image, names = f"{workload.IMAGE}-edited", on.names[:EDITS]
+    image, names = f"{workload.IMAGE}-edited", on.names[1 : EDITS + 1]  # none with an autoscaler
     changed: list[float] = []
     with on.machine.span(f"edit one, {EDITS} times", on.operator.pid):
         before = await on.asked()

@@ -8,11 +8,17 @@ from bench.operator.api import all_of
 from bench.operator.creation import SINGLE
 from bench.operator.figures import Figure
 from bench.operator.subject import Subject
+from dev.progress import say
 
 _IDLE = 2.0  # seconds without work after which a process is idle
+# Fake nodes have no metrics, and the status of a resource with an autoscaler says so two minutes
+# after it was Ready: news, not noise, so the quiet time begins after it.
+_NEWS = 180.0
 
 
 async def stay_quiet(on: Subject, seconds: float) -> list[Figure]:
+    say(f"quiet: begins {_NEWS:.0f} s after the last creation, and takes {seconds:.0f} s …")
+    await asyncio.sleep(max(on.sent.values()) + _NEWS - time.monotonic())
     counted, before = await on.asked(), await on.written()
     cpu, begun = on.operator.cpu(), time.monotonic()
     with on.machine.span("quiet", on.operator.pid):
