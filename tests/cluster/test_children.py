@@ -38,7 +38,7 @@ def test_any_text_reaches_the_children_unchanged(operator: Operator, kube: Kube)
     assert [e["value"] for e in container["env"] if e["name"] == "ODD"] == [odd]
 
 
-def test_every_child_is_there_soon_after_apply(operator: Operator, kube: Kube) -> None:
+def test_every_child_is_there_half_a_second_after_apply(operator: Operator, kube: Kube) -> None:
     waits: list[float] = []
     for attempt in range(5):
         name = f"quick-{attempt}"
@@ -50,8 +50,7 @@ def test_every_child_is_there_soon_after_apply(operator: Operator, kube: Kube) -
         )
         waits.append(time.monotonic() - began)
         services.wait_ready(kube, name)  # its pods are not the next one's load
-    assert min(waits) < 1, waits
-    assert statistics.median(waits) < 2, waits  # other tests and builds run beside this one
+    assert statistics.median(waits) < 0.5, waits
 
 
 def test_ready_follows_the_pod_within_two_seconds(operator: Operator, kube: Kube) -> None:
