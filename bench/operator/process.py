@@ -4,9 +4,7 @@ import asyncio
 import os
 import pstats
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import aiohttp
 from bench.operator import samples
 from bench.operator.figures import busy_until
 from bench.operator.workload import IMAGE
+from dev.process import Launch, free_port
 
 SYSTEM = "llmservice-system"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -29,12 +28,6 @@ class OperatorError(Exception):
     """It ended, or did not start in time; with the end of its log."""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @dataclass
 class Operator:
     """profile: where cProfile's figures go when it ends; it then costs more CPU."""
@@ -43,23 +36,14 @@ class Operator:
     log: Path
     profile: Path | None = None
     flags: Sequence[str] = ()
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     _process: "subprocess.Popen[bytes] | None" = None
 
     def spawn(self) -> None:
         profiled = ("-m", "cProfile", "-o", str(self.profile)) if self.profile else ()
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, *profiled, "-m", "llmservice_operator", "run"),
-                    f"--server-image={IMAGE}",
-                    f"--http-port={self.port}",
-                    f"--lease-namespace={SYSTEM}",
-                    *self.flags,
-                ],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": "bench"},
-                stderr=log,
-            )
+        self._process = Launch(
+            self.kubeconfig, SYSTEM, self.log, IMAGE, "bench", self.flags, self.port
+        ).start(*profiled)
 
     async def leads(self) -> None:
         """Return once its lists are complete and it leads."""

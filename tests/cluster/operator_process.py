@@ -1,10 +1,7 @@
 """The operator as a process of its own, with the rights of the chart's account and no more."""
 
-import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,11 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from dev.process import Launch, free_port
 
 
 @dataclass
@@ -28,8 +21,8 @@ class Operator:
     log: Path
     name: str = "operator-0"
     flags: tuple[str, ...] = ()
-    port: int = field(default_factory=_free_port)
-    process: "subprocess.Popen[bytes] | None" = None
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, leads: bool = True) -> None:
         """Returns once it is ready, and (where it is to lead) leads."""
@@ -37,18 +30,15 @@ class Operator:
         self.wait_ready(leads=leads)
 
     def launch(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "llmservice_operator", "run"),
-                    "--server-image=llmservice/server:test",
-                    f"--http-port={self.port}",
-                    f"--lease-namespace={self.lease_namespace}",
-                    *self.flags,
-                ],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.name},
-                stderr=log,
-            )
+        self.process = Launch(
+            self.kubeconfig,
+            self.lease_namespace,
+            self.log,
+            "llmservice/server:test",
+            self.name,
+            self.flags,
+            self.port,
+        ).start()
 
     def wait_ready(self, *, leads: bool = True) -> None:
         self.wait(lambda: self._answer("/readyz") is not None, "ready")

@@ -3,14 +3,11 @@
 One that changes nothing counts too, and so do Events, deletions and what was refused.
 """
 
-import re
 import time
 from collections import Counter
 
+from bench.operator.samples import samples
 from tests.cluster.operator_process import Operator
-
-_SAMPLE = re.compile(r"^rest_client_requests_total\{(.*)\} (\S+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def count(operator: Operator) -> Counter[str]:
@@ -26,10 +23,9 @@ def reads(operator: Operator) -> Counter[str]:
 
 def _requests(operator: Operator) -> Counter[str]:
     requests: Counter[str] = Counter()
-    for labels, value in _SAMPLE.findall(operator.metrics()):
-        of = dict(_LABEL.findall(labels))
+    for of, value in samples(operator.metrics(), "rest_client_requests_total"):
         if of["kind"] != "Lease":
-            requests[f"{of['method']} {of['kind']}"] += int(float(value))
+            requests[f"{of['method']} {of['kind']}"] += int(value)
     return requests
 
 

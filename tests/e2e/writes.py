@@ -1,24 +1,13 @@
 """The API server's own count of writes, so that a write that changes nothing is seen as well."""
 
-import re
 from collections import Counter
 
 from devcluster import Cluster
 
+from bench.operator.samples import CHILDREN, WRITES, samples
+
 # What the operator writes; Leases are heartbeats, and a pod's status is the kubelet's.
-_OURS = {
-    "llmservices",
-    "deployments",
-    "services",
-    "configmaps",
-    "serviceaccounts",
-    "poddisruptionbudgets",
-    "horizontalpodautoscalers",
-    "events",
-}
-_VERBS = {"POST", "PUT", "PATCH", "APPLY", "DELETE"}
-_SAMPLE = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<value>\S+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_OURS = CHILDREN | {"llmservices", "events"}
 
 
 def _ours(labels: dict[str, str]) -> bool:
@@ -33,9 +22,9 @@ def _ours(labels: dict[str, str]) -> bool:
 def count(cluster: Cluster) -> Counter[str]:
     """Writes since the API server started, by "VERB resource/subresource"."""
     writes: Counter[str] = Counter()
-    for sample in _SAMPLE.finditer(cluster.kubectl("get", "--raw", "/metrics")):
-        labels = dict(_LABEL.findall(sample["labels"]))
-        if labels["verb"] in _VERBS and _ours(labels):
+    metrics = cluster.kubectl("get", "--raw", "/metrics")
+    for labels, value in samples(metrics, "apiserver_request_total"):
+        if labels["verb"] in WRITES and _ours(labels):
             name = "/".join(filter(None, (labels["resource"], labels["subresource"])))
-            writes[f"{labels['verb']} {name}"] += int(float(sample["value"]))
+            writes[f"{labels['verb']} {name}"] += int(value)
     return writes

@@ -124,7 +124,7 @@ def test_what_may_not_be_written_is_told_with_the_right_that_lacks(
     converged: Callable[..., None],
 ) -> None:
     role(_no_services)
-    kube.create({**services.minimal("mute")})
+    kube.create(services.minimal("mute"))
 
     def told() -> bool:
         found = condition(kube.there("LLMService", "mute"), "Degraded")

@@ -1,0 +1,43 @@
+"""The operator as a process outside of the cluster, for those that watch it from there."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """name: who holds the Lease, as a pod's name would be. port: of /metrics, on loopback."""
+
+    kubeconfig: Path
+    lease_namespace: str
+    log: Path
+    image: str
+    name: str
+    flags: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+
+    def start(self, *python: str) -> "subprocess.Popen[bytes]":
+        """python: the interpreter's own arguments. What it logs is added to the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, *python, "-m", "llmservice_operator", "run"),
+                    f"--server-image={self.image}",
+                    f"--http-port={self.port}",
+                    f"--lease-namespace={self.lease_namespace}",
+                    *self.flags,
+                ],
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.name},
+                stderr=log,
+            )
