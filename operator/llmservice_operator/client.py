@@ -3,7 +3,8 @@
 Promises: every refusal is an ApiError with the server's own sentence and, where it says so, how
 long to wait, and so is an answer that cannot be read; every request has a timeout and is counted;
 all but watches and the Lease keep the pace, and whoever is told 429 holds them up (pace.py);
-a write of anything but the Lease asks may_write right before it is sent. Never: a retry (the queue
+a write of anything but the Lease asks may_write right before it is sent, with its connection open.
+Never: a retry (the queue
 does that), a cache, a log of a body.
 """
 
@@ -17,6 +18,7 @@ from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+from aiohttp.connector import Connection as Socket
 from yarl import URL
 
 from llmservice_operator import metrics
@@ -94,21 +96,26 @@ class Client:
         ceiling on the requests; 0 is none. With dry_run no request writes anything.
         """
         self.connection = connection
-        self._may_write = may_write
         self._pace = Pace(per_second, time.monotonic)
         self._host = urlsplit(connection.server).netloc
         self._dry_run = {"dryRun": "All"} if dry_run else {}
         # No limit on connections: what is in flight is bounded by the workers and the watches.
         self.connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls)
-        self._session = aiohttp.ClientSession(
+        self._session = self._open(aiohttp.ClientRequest)
+        self._writing = self._open(_asking(may_write))
+
+    def _open(self, request: type[aiohttp.ClientRequest]) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=self.connector,
             timeout=_TIMEOUT,
             headers={"User-Agent": FIELD_MANAGER},
             cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=request,
         )
 
     async def close(self) -> None:
         await self._session.close()
+        await self._writing.close()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         return await self._json(_Request("GET", kind, kind.path(namespace, name)))
@@ -195,14 +202,15 @@ class Client:
         body, method, kind, query = request.body, request.method, request.kind, request.query
         if kind is not LEASE and "watch" not in query:
             await self._pace.turn()
+        session = self._session
         if method != "GET":
             query = query | self._dry_run
             if kind is not LEASE:
-                self._may_write()
+                session = self._writing
         # Encoded here, since yarl would look at every character again.
         url = f"{self.connection.server}{request.path}?{urlencode(query)}"
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 URL(url, encoded=True),
                 data=_encoded(body) if body else None,
@@ -222,6 +230,17 @@ class Client:
 
     def _count(self, code: str, request: _Request) -> None:
         metrics.requests.labels(code, request.method, self._host, request.kind.name).inc()
+
+
+def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:
+    """Requests that ask once their connection is there: to open one takes time."""
+
+    class Asking(aiohttp.ClientRequest):
+        async def send(self, conn: Socket) -> aiohttp.ClientResponse:
+            may_write()
+            return await super().send(conn)
+
+    return Asking
 
 
 def _decoded(text: bytes) -> Manifest:

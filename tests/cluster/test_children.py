@@ -123,17 +123,21 @@ def test_a_change_rolls_out_and_old_configuration_goes_last(operator: Operator, 
 
     kube.merge("LLMService", "roll", {"spec": {"engine": change}})
 
+    def present() -> set[str]:
+        return {c for c in kube.children("roll") if c.startswith("ConfigMap")}
+
     def settled() -> bool:
-        maps = {c for c in kube.children("roll") if c.startswith("ConfigMap")}
+        before = present()
         pods = [p for p in kube.list("Pod") if "deletionTimestamp" not in p["metadata"]]
+        after = present()
         used = {
             f"ConfigMap {volume['configMap']['name']}"
             for pod in pods
             for volume in pod["spec"]["volumes"]
             if "configMap" in volume
         }
-        assert used <= maps, "a pod's ConfigMap was removed under it"
-        return len(maps) == 1 and old not in maps
+        assert used <= before | after, "a pod's ConfigMap was removed under it"
+        return len(after) == 1 and old not in after and used == after
 
     eventually("one ConfigMap, the newest", settled, seconds=40)
     services.wait_condition(kube, "roll", "Progressing", "False", "UpToDate")
