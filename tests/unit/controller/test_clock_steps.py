@@ -13,7 +13,7 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import Kind
 from llmservice_operator.leader import DURATION, RENEW, Leader
 
-from tests.unit.controller.test_converges import World
+from tests.unit.controller.world import World
 
 _STEPS = [timedelta(days=400), timedelta(hours=-3), timedelta(days=-4000)]
 

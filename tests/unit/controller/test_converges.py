@@ -4,15 +4,10 @@ Random edits, drift, foreign objects, crashes and failures at any write, changes
 writes of one reconcile and between a write and its answer, events that are lost or old, lists that
 were overtaken, pods of older revisions that live on. In the end a reconcile runs only where
 something asked for one: the store's news, or the reconcile before it.
-
-The reconcile, the writer, the store and the pure parts are the real ones; only the API server and
-the queue are models (model_server.py).
 """
 
 import asyncio
-import copy
 import functools
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -20,211 +15,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from llmservice_operator import apply, contest, desired, records, report
 from llmservice_operator.api import LLMService, Manifest
-from llmservice_operator.apply import Writer
-from llmservice_operator.client import ApiError, Client
-from llmservice_operator.controller import Controller
-from llmservice_operator.desired import Desired
-from llmservice_operator.events import Recorder
+from llmservice_operator.client import ApiError
 from llmservice_operator.kinds import CHILDREN, Kind
-from llmservice_operator.leader import Leader
 from llmservice_operator.ownership import covers, stamped
-from llmservice_operator.places import Places
-from llmservice_operator.prerequisites import Prerequisites
-from llmservice_operator.records import Key
-from llmservice_operator.render import RenderDefaults, render
-from llmservice_operator.report import Reporter
+from llmservice_operator.render import render
 from llmservice_operator.rollout import ref_of
-from llmservice_operator.store import Store
 
 from tests.length import lasting
-from tests.unit.controller.model_server import Crash, ModelServer, Name
+from tests.unit.controller.world import DEFAULTS, RESOURCE, SPECS, World
 
-_KEY = Key("ns", "x")
-_RESOURCE: Name = ("LLMService", "x")
-_DEFAULTS = RenderDefaults(server_image="server:1")
-_SPECS: list[Manifest] = [
-    {},
-    {"replicas": 3},
-    {"autoscaling": {"min": 2, "max": 4}},
-    {"engine": {"args": {"max-model-len": 2048}}},
-    {"engine": {"image": "server:2"}, "replicas": 2},
-    {"disruption": {"maxUnavailable": 2}},
-    {"expose": {"service": {"port": 8080, "annotations": {"a": "b"}}}},
-    {"model": {"uri": "hf://"}},  # cannot be read
-]
 _NAMED_LIKE_US = ["Service", "ServiceAccount", "PodDisruptionBudget", "HorizontalPodAutoscaler"]
 _KINDS = list(CHILDREN)
-
-
-class World:
-    """One cluster and one operator, which may be replaced by a fresh one at any time."""
-
-    def __init__(self) -> None:
-        self.server = ModelServer()
-        self.foreign: dict[Name, Manifest] = {}
-        self._overtaken: dict[Name, Manifest] = {}
-        self._old_lists: list[tuple[str, list[Any], int]] = []
-        self.pods: dict[str, Manifest] = {}
-        self.server.on_delete = self._deleted
-        self.queue = _Queue()
-        self.restart()
-
-    def restart(self) -> None:
-        self.store = Store()
-        client = cast("Client", self.server)
-        leader = Leader("ns", "lease", "me", lambda: 0.0)
-        self.controller = Controller(
-            self.store,
-            cast("Any", self.queue),
-            leader,
-            Prerequisites(client),
-            Writer(client, self.store),
-            Places(self.store, self.queue.add, sees_nodes=True),
-            Reporter(client, self.store, Recorder(client, "me")),
-            Desired(_DEFAULTS),
-        )
-        self.relist()
-
-    def relist(self) -> None:
-        """What a complete list of every kind brings."""
-        for kind, listed, version in self.lists():
-            self._told(self.store.replace(kind, "", listed, version))
-
-    def lists(self) -> Iterator[tuple[str, list[Any], int]]:
-        for kind in ("LLMService", *CHILDREN):
-            names = [name for name in self.server.objects if name[0] == kind]
-            parse: Any = records.resource if kind == "LLMService" else records.child
-            found = [parse(self.server.shown(name)) for name in names]
-            ours = [r for r in found if kind == "LLMService" or self._labelled(r)]
-            yield kind, ours, self.server.clock
-        yield "Pod", [records.pod(pod) for pod in self.pods.values()], self.server.clock
-
-    def overtaken_lists(self, *, arrive: bool) -> None:
-        """Lists are answered now, and arrive only when this is called again."""
-        if not arrive:
-            self._old_lists = list(self.lists())
-        for kind, listed, version in self._old_lists if arrive else ():
-            self._told(self.store.replace(kind, "", listed, version))
-
-    def _told(self, keys: frozenset[Key]) -> None:
-        self.queue.due |= _KEY in keys
-
-    def _labelled(self, child: records.Child) -> bool:
-        shown = self.server.shown((child.ref.kind, child.ref.name))
-        return "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {})
-
-    def hear(self, *, old: bool) -> None:
-        """An event for each object arrives, perhaps one that was overtaken by what we know."""
-        for name in list(self.server.objects):
-            now = self.server.shown(name)
-            shown = self._overtaken.get(name, now) if old else now
-            self._overtaken[name] = now
-            if name == _RESOURCE:
-                self._told(self.store.put(records.resource(shown)))
-            elif "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {}):
-                self._told(self.store.put(records.child(shown)))
-
-    async def reconcile(self) -> None:
-        self.queue.due = False
-        try:
-            await self.controller.reconcile(_KEY)
-        except Crash:
-            self.restart()
-        except ApiError:
-            self.queue.retry(_KEY)
-
-    def lost_at_once(self, name: Name) -> None:
-        """What the operator has just written is deleted, and it hears of it before the answer."""
-        if name[0] in CHILDREN:
-            shown = self.server.shown(name)
-            self.server.remove(name)
-            shown["metadata"]["resourceVersion"] = str(self.server.clock)
-            self._told(self.store.remove(records.child(shown)))
-
-    def _deleted(self, name: Name) -> None:
-        known = {config for pod in self.store.pods(_KEY) for config in pod.config_maps}
-        assert name[1] not in known, "a pod has it, and would not start again"
-        assert name[1] not in self._config_maps(), "the Deployment's next pod would not start"
-
-    def _config_maps(self) -> set[str]:
-        deployment = self.server.objects.get(("Deployment", "x"))
-        if deployment is None or ("Deployment", "x") in self.foreign:
-            return set()
-        volumes = deployment.content["spec"]["template"]["spec"]["volumes"]
-        return {v["configMap"]["name"] for v in volumes if "configMap" in v}
-
-    # What users, controllers and others do.
-
-    def start_pod(self) -> None:
-        """Of the revision that the Deployment has now."""
-        for config in self._config_maps():
-            name = f"pod-{config}"
-            self.server.clock += 1
-            metadata = {"name": name, "namespace": "ns", "uid": name}
-            metadata["resourceVersion"] = str(self.server.clock)
-            volume = {"name": "config", "configMap": {"name": config}}
-            labels = {"app.kubernetes.io/instance": "x"}
-            pod = {"kind": "Pod", "metadata": {**metadata, "labels": labels}}
-            self.pods[name] = {**pod, "spec": {"volumes": [volume]}}
-
-    def end_pods(self) -> None:
-        self.pods.clear()
-        self.server.clock += 1
-
-    def write_spec(self, number: int) -> None:
-        spec = {"model": {"uri": "hf://org/model-7B"}, **_SPECS[number]}
-        content = copy.deepcopy({"kind": "LLMService", "metadata": {"name": "x"}, "spec": spec})
-        known = self.server.objects.get(_RESOURCE)
-        if known is not None and "spec" in known.content:
-            known.content["spec"] = {}
-            known.owners = {}
-        self.server.applied(content, "user")
-
-    def occupy(self, kind: str, *, labelled: bool) -> None:
-        name = (kind, "x")
-        if name not in self.server.objects:
-            labels = {"app.kubernetes.io/managed-by": "llmservice-operator"} if labelled else {}
-            metadata = {"name": "x", "labels": {"theirs": "yes", **labels}}
-            self.server.applied({"kind": kind, "metadata": metadata, "spec": {"a": 1}}, "other")
-            self.foreign[name] = self.server.shown(name)
-
-    def drift(self, kind: str, what: str) -> None:
-        for name in [n for n in self.server.objects if n[0] == kind and n not in self.foreign]:
-            if what == "delete":
-                self.server.remove(name)
-            elif what == "edit":
-                self.server.edit(name, ("metadata", "labels", "app.kubernetes.io/name"), "z", "ed")
-            elif what == "add":
-                self.server.edit(name, ("metadata", "labels", "extra"), "yes", "ed")
-            elif what == "scale" and kind == "Deployment":
-                self.server.edit(name, ("spec", "replicas"), 4, "hpa")
-
-
-class _Queue:
-    """Of the one key: is it asked for? When, the test says."""
-
-    def __init__(self) -> None:
-        self.due, self._failures = False, 0
-
-    def add(self, _: Key) -> None:
-        self.due = True
-
-    def add_after(self, _: Key, seconds: float) -> None:
-        self.due = True
-
-    def retry(self, _: Key) -> float:
-        self.due, self._failures = True, self._failures + 1
-        return 0.0
-
-    def failures(self, _: Key) -> int:
-        return self._failures
-
-    def forget(self, _: Key) -> None:
-        self._failures = 0
-
-
 _OPERATIONS = st.one_of(
-    st.tuples(st.just("spec"), st.integers(0, len(_SPECS) - 1)),
+    st.tuples(st.just("spec"), st.integers(0, len(SPECS) - 1)),
     st.tuples(st.just("delete"), st.booleans()),
     st.tuples(st.just("gc"), st.none()),
     st.tuples(st.just("occupy"), st.sampled_from(_NAMED_LIKE_US), st.booleans()),
@@ -252,7 +55,7 @@ _OPERATIONS = st.one_of(
         st.integers(1, 8),
         st.booleans(),
         st.one_of(
-            st.tuples(st.just("spec"), st.integers(0, len(_SPECS) - 1)),
+            st.tuples(st.just("spec"), st.integers(0, len(SPECS) - 1)),
             st.tuples(st.just("delete"), st.booleans()),
             st.tuples(st.just("settle")),
         ),
@@ -284,7 +87,7 @@ async def _play(world: World, first: int, operations: list[tuple[Any, ...]]) -> 
         elif what == "meanwhile":
             number, quiet, change = how
             if quiet:  # or the end would have news, whatever was lost
-                _settle_deployments(world)
+                world.settle_deployments()
                 world.relist()
             world.server.meanwhile = number, functools.partial(_happen, world, *change)
             await world.reconcile()
@@ -298,7 +101,7 @@ def _happen(world: World, what: str, *how: Any) -> None:  # noqa: C901 - a table
         case "spec":
             world.write_spec(*how)
         case "delete":
-            world.server.remove(_RESOURCE)
+            world.server.remove(RESOURCE)
             if how[0]:
                 world.server.gc()
         case "gc":
@@ -310,7 +113,7 @@ def _happen(world: World, what: str, *how: Any) -> None:  # noqa: C901 - a table
         case "hear":
             world.hear(old=how[0])
         case "settle":
-            _settle_deployments(world)
+            world.settle_deployments()
         case "overtaken lists":
             world.overtaken_lists(arrive=how[0])
         case "pod":
@@ -319,26 +122,13 @@ def _happen(world: World, what: str, *how: Any) -> None:  # noqa: C901 - a table
             world.relist()
 
 
-def _settle_deployments(world: World) -> None:
-    """The Deployment controller: every rollout is complete, no pod of an older one is left."""
-    for (kind, _), stored in world.server.objects.items():
-        if kind == "Deployment":
-            number = stored.content["spec"]["replicas"]
-            seen = {"observedGeneration": stored.generation}
-            status = {**seen, "replicas": number, "updatedReplicas": number}
-            if stored.status != status:
-                stored.status = status
-                world.server.clock += 1
-                stored.version = world.server.clock
-
-
 async def _end(world: World) -> int:
     """Quiet at last: events come, garbage is collected. Returns the writes of the last round."""
     before = 0
     for _ in range(12):
         before = world.server.writes
         world.server.gc()
-        _settle_deployments(world)
+        world.settle_deployments()
         world.relist()
         if world.queue.due:
             await world.reconcile()
@@ -360,7 +150,7 @@ _ENDS_MEANWHILE: list[tuple[Any, ...]] = [
 @example(0, [("meanwhile", 1, True, ("spec", 1))])
 @example(0, _ENDS_MEANWHILE)
 @settings(max_examples=lasting(150, 5000), deadline=None)
-@given(st.integers(0, len(_SPECS) - 1), st.lists(_OPERATIONS, max_size=20))
+@given(st.integers(0, len(SPECS) - 1), st.lists(_OPERATIONS, max_size=20))
 def test_it_ends_with_what_render_wants_and_touches_nothing_else(
     first: int, operations: list[tuple[Any, ...]]
 ) -> None:
@@ -384,22 +174,22 @@ def _check(first: int, operations: list[tuple[Any, ...]]) -> None:
     assert fell_to_one not in world.server.orphaned
     for name, was in world.foreign.items():
         assert world.server.shown(name) == was, f"{name} is not ours and was changed"
-    if _RESOURCE not in world.server.objects:
+    if RESOURCE not in world.server.objects:
         assert set(world.server.objects) == set(world.foreign)
         return
-    resource = world.server.shown(_RESOURCE)
+    resource = world.server.shown(RESOURCE)
     try:
         service = LLMService.parse(resource)
     except ValueError:
         stalled = [c for c in resource["status"]["conditions"] if c["type"] == "Stalled"]
         assert [c["reason"] for c in stalled] == ["InvalidSpec"]
         return
-    wanted = {ref_of(m): stamped(m) for m in render(service, _DEFAULTS)}
+    wanted = {ref_of(m): stamped(m) for m in render(service, DEFAULTS)}
     names = {(ref.kind, ref.name) for ref in wanted}
     # Pods never run as somebody else's account: the Deployment, and what goes by it, has to wait.
     account_taken = ("ServiceAccount", "x") in world.foreign
     waiting = {"Deployment", "HorizontalPodAutoscaler", "ConfigMap"} if account_taken else set()
-    ours = set(world.server.objects) - set(world.foreign) - {_RESOURCE}
+    ours = set(world.server.objects) - set(world.foreign) - {RESOURCE}
     kept = {("ConfigMap", pod.removeprefix("pod-")) for pod in world.pods}
     assert {n for n in ours ^ names if n[0] not in waiting} <= set(world.foreign) | kept
     assert names & kept <= ours
@@ -446,7 +236,7 @@ def test_a_fault_of_our_own_becomes_a_condition(monkeypatch: pytest.MonkeyPatch)
     world.write_spec(0)
     world.relist()
     asyncio.run(world.reconcile())
-    conditions = world.server.shown(_RESOURCE)["status"]["conditions"]
+    conditions = world.server.shown(RESOURCE)["status"]["conditions"]
     (stalled,) = (c for c in conditions if c["type"] == "Stalled")
     assert stalled["reason"] == "InternalError"
     assert "ZeroDivisionError" in stalled["message"]
@@ -468,7 +258,7 @@ def test_a_write_that_fails_again_and_again_is_told_and_one_that_fails_once_is_n
         return await apply(kind, obj)
 
     def degraded() -> list[tuple[str, str]]:
-        conditions = world.server.shown(_RESOURCE)["status"].get("conditions", ())
+        conditions = world.server.shown(RESOURCE)["status"].get("conditions", ())
         return [(c["reason"], c["message"]) for c in conditions if c["type"] == "Degraded"]
 
     monkeypatch.setattr(world.server, "apply", failing)
