@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,9 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Launch:
-    """name: who holds the Lease, as a pod's name would be. port: of /metrics, on loopback."""
+    """name: who holds the Lease, as a pod's name would be. port: of /metrics, on loopback.
+    environment: more than this process has.
+    """
 
     kubeconfig: Path
     lease_namespace: str
@@ -26,6 +28,7 @@ class Launch:
     name: str
     flags: Sequence[str] = ()
     port: int = field(default_factory=free_port)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def start(self, *python: str) -> "subprocess.Popen[bytes]":
         """python: the interpreter's own arguments. What it logs is added to the log."""
@@ -38,6 +41,11 @@ class Launch:
                     f"--lease-namespace={self.lease_namespace}",
                     *self.flags,
                 ],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.name},
+                env={
+                    **os.environ,
+                    **self.environment,
+                    "KUBECONFIG": str(self.kubeconfig),
+                    "POD_NAME": self.name,
+                },
                 stderr=log,
             )

@@ -11,7 +11,7 @@ does that), a cache, a log of a body.
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -91,9 +91,11 @@ class Client:
         *,
         per_second: float = 0,
         dry_run: bool = False,
+        traces: Iterable[aiohttp.TraceConfig] = (),
     ) -> None:
         """may_write raises where a write must not be sent now (see leader.py). per_second: a
-        ceiling on the requests; 0 is none. With dry_run no request writes anything.
+        ceiling on the requests; 0 is none. With dry_run no request writes anything. traces: hear
+        of each request as it is sent.
         """
         self.connection = connection
         self._pace = Pace(per_second, time.monotonic)
@@ -101,6 +103,7 @@ class Client:
         self._dry_run = {"dryRun": "All"} if dry_run else {}
         # No limit on connections: what is in flight is bounded by the workers and the watches.
         self.connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls)
+        self._traces = list(traces)
         self._session = self._open(aiohttp.ClientRequest)
         self._writing = self._open(_asking(may_write))
 
@@ -111,6 +114,7 @@ class Client:
             headers={"User-Agent": FIELD_MANAGER},
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=request,
+            trace_configs=self._traces,
         )
 
     async def close(self) -> None:

@@ -26,6 +26,7 @@ from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
 from llmservice_operator.records import Key, Resource
 from llmservice_operator.report import Reporter
+from llmservice_operator.spans import Spans
 from llmservice_operator.store import Store
 
 _UNTOLD = 2  # tries in a row that may fail without the status saying so
@@ -43,6 +44,7 @@ class Controller:
     places: Places
     reporter: Reporter
     desired: Desired
+    spans: Spans = field(default_factory=Spans)
     _busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _draining: bool = False
@@ -135,13 +137,9 @@ class Controller:
                 return
             self._busy += 1
             self._idle.clear()
-            current = logs.current.set(logs.Reconcile(key, secrets.token_hex(4)))
             try:
-                with metrics.workers_busy.track_inprogress(), metrics.reconcile_seconds.time():
-                    result = await self._attempt(key)
-                metrics.reconciles.labels(metrics.CONTROLLER, result).inc()
+                await self._attempt_told(key)
             finally:
-                logs.current.reset(current)
                 self.queue.done(key)
                 self._busy -= 1
                 if not self._busy:
@@ -153,6 +151,19 @@ class Controller:
         if self._busy:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
+
+    async def _attempt_told(self, key: Key) -> None:
+        """With its metrics, its span, and its name in the log."""
+        number = secrets.token_hex(4)
+        with self.spans.reconcile(key, number) as span:
+            current = logs.current.set(logs.Reconcile(key, number, span.trace_id))
+            try:
+                with metrics.workers_busy.track_inprogress(), metrics.reconcile_seconds.time():
+                    result = await self._attempt(key)
+                metrics.reconciles.labels(metrics.CONTROLLER, result).inc()
+                span.ends(result)
+            finally:
+                logs.current.reset(current)
 
     async def _attempt(self, key: Key) -> str:
         try:

@@ -14,10 +14,11 @@ from llmservice_operator.records import Key
 
 
 class Reconcile(NamedTuple):
-    """Of which LLMService, and which one of all."""
+    """Of which LLMService, and which one of all; in which trace (spans.py), if it has one."""
 
     key: Key
     id: str
+    trace_id: str = ""
 
 
 current: ContextVar[Reconcile | None] = ContextVar("current", default=None)
@@ -35,6 +36,8 @@ class _JsonLines(logging.Formatter):
         if work := current.get():
             namespace, name = work.key
             line |= {"namespace": namespace, "llmservice": name, "reconcile": work.id}
+            if work.trace_id:
+                line["trace_id"] = work.trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -1,6 +1,7 @@
 """One operator process from its start to its end: who is made of what, and who stops first.
 
-Promises: SIGTERM ends it within about two seconds, with the Lease given up after the last write;
+Promises: SIGTERM ends it within about two seconds, with the Lease given up after the last write,
+and one more where a collector keeps its spans waiting;
 a task that dies ends the process, so that the kubelet starts a whole one.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from llmservice_operator import endpoints, health, logs, metrics
+from llmservice_operator import endpoints, health, logs, metrics, spans
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.connection import connect
@@ -57,7 +58,13 @@ async def run(settings: Settings) -> int:
 
     on_signals()
     leader = Leader(settings.lease_namespace, settings.lease_name, settings.identity, monotonic)
-    client = Client(connect(), leader.check, per_second=settings.requests_per_second)
+    told = spans.from_environment()
+    client = Client(
+        connect(),
+        leader.check,
+        per_second=settings.requests_per_second,
+        traces=told.requests,
+    )
     store = Store()
     queue = Queue[Key](lambda key: key.namespace, settings.workers - settings.workers // _KEPT)
     changed = _while_leading(leader, queue)
@@ -73,6 +80,7 @@ async def run(settings: Settings) -> int:
         places,
         Reporter(client, store, recorder),
         Desired(RenderDefaults(server_image=settings.server_image)),
+        told,
     )
     metrics.workers.set(settings.workers)
     REGISTRY.register(metrics.Conditions(lambda: store.statuses() if leader.leads() else ()))
@@ -127,6 +135,7 @@ async def run(settings: Settings) -> int:
             await asyncio.wait_for(_end([*tasks.values(), stopping]), GRACE)
         await http.cleanup()
         await client.close()
+        await told.stop()
 
 
 def _while_leading(leader: Leader, queue: Queue[Key]) -> Callable[[Key], None]:

@@ -5,7 +5,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from dev.process import Launch, free_port
 
 @dataclass
 class Operator:
-    """name: who holds the Lease, as a pod's name would be. More flags may be given."""
+    """name: who holds the Lease, as a pod's name would be. More flags, and more of an
+    environment, may be given.
+    """
 
     kubeconfig: Path
     lease_namespace: str
@@ -22,6 +24,7 @@ class Operator:
     name: str = "operator-0"
     flags: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, leads: bool = True) -> None:
@@ -38,6 +41,7 @@ class Operator:
             self.name,
             self.flags,
             self.port,
+            self.environment,
         ).start()
 
     def wait_ready(self, *, leads: bool = True) -> None:

@@ -25,7 +25,16 @@ def _of(objects: Objects, kind: str) -> Objects:
     return [found for found in objects if found["kind"] == kind]
 
 
-@pytest.mark.parametrize("values", [(), ("namespaces={NS}", "checkSecrets=false", "replicas=1")])
+_SPARSE = ("namespaces={NS}", "checkSecrets=false", "replicas=1")
+_TRACED = (
+    "tracing.endpoint=http://collector:4318",
+    "tracing.env[0].name=OTEL_EXPORTER_OTLP_HEADERS",
+    "tracing.env[0].valueFrom.secretKeyRef.name=collector",
+    "tracing.env[0].valueFrom.secretKeyRef.key=headers",
+)
+
+
+@pytest.mark.parametrize("values", [(), _SPARSE, _TRACED])
 def test_the_api_server_accepts_all_of_it(
     cluster: Cluster, namespace: str, values: tuple[str, ...]
 ) -> None:
@@ -113,9 +122,30 @@ def test_the_crd_is_the_repositorys_and_outlives_the_release(
     assert not _of(_render(cluster, namespace, "crds.enabled=false"), "CustomResourceDefinition")
 
 
-@pytest.mark.parametrize("value", ["unknown=1", "logLevel=loud", "workers=0", "namespaces={A_B}"])
+@pytest.mark.parametrize(
+    ("values", "wanted"), [((), []), (_TRACED, ["_ENDPOINT", "_HEADERS"])], ids=["off", "on"]
+)
+def test_a_collector_and_how_to_talk_to_it_are_told_where_they_are_given(
+    cluster: Cluster, namespace: str, values: tuple[str, ...], wanted: list[str]
+) -> None:
+    (deployment,) = _of(_render(cluster, namespace, *values), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    told = [entry["name"] for entry in container["env"] if entry["name"].startswith("OTEL_")]
+    assert told == [f"OTEL_EXPORTER_OTLP{name}" for name in wanted]
+
+
+_WRONG = [
+    "unknown=1",
+    "logLevel=loud",
+    "workers=0",
+    "namespaces={A_B}",
+    "tracing.endpoint=host:4317",
+]
+
+
+@pytest.mark.parametrize("value", _WRONG)
 def test_a_wrong_value_is_refused(cluster: Cluster, namespace: str, value: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refusal:
         _render(cluster, namespace, value)
 
-    assert value.partition("=")[0] in refusal.value.stderr
+    assert value.partition("=")[0].replace(".", "/") in refusal.value.stderr

@@ -93,7 +93,7 @@ def test_a_line_of_the_log_names_the_resource_and_the_reconcile(
     before = root.handlers[:], root.level
     logs.configure("info")
     try:
-        working = logs.current.set(logs.Reconcile(Key("ns", "x"), "1f2e"))
+        working = logs.current.set(logs.Reconcile(Key("ns", "x"), "1f2e", "4b0a"))
         logging.getLogger("a").info("one")
         logs.current.reset(working)
         logging.getLogger("a").info("two")
@@ -101,4 +101,5 @@ def test_a_line_of_the_log_names_the_resource_and_the_reconcile(
         root.handlers[:], root.level = before
     one, two = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (one["namespace"], one["llmservice"], one["reconcile"]) == ("ns", "x", "1f2e")
-    assert "reconcile" not in two
+    assert one["trace_id"] == "4b0a"
+    assert not {"reconcile", "trace_id"} & two.keys()
