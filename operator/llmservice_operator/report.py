@@ -1,27 +1,39 @@
 """The status as it goes to the API server: only when it differs, at most once a second each.
 
+What a new spec leads to is told once its children have had a second to act on it, and how far
+something has come (pods, phases of a start) only where it goes on for long: news are told at once.
 Promises: an equal status sends nothing; the answer enters the store at once; a resource that
 turns out to be gone leaves the store. Events follow a status that was written, never another.
 """
 
 import time
+from typing import NamedTuple
 
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import LLM_SERVICE
 from llmservice_operator.records import Key, Resource, resource
-from llmservice_operator.status import merge_patch, transitions
+from llmservice_operator.status import is_news, merge_patch, transitions
 from llmservice_operator.store import Store
 
 PAUSE = 1.0  # seconds between two statuses of one resource
-PHASE = 10.0  # and where a start goes on and nothing else: short phases are told afterwards
+# And where something goes on and nothing else: more than the ten seconds that a pod has to answer
+# until it counts, so that the rollout of one is told of twice, as it begins and as it ends.
+PROGRESS = 15.0
+
+
+class _Last(NamedTuple):
+    """When a status for that generation was written, or first wanted."""
+
+    generation: int
+    at: float
 
 
 class Reporter:
     def __init__(self, client: Client, store: Store, recorder: Recorder) -> None:
         self._client, self._store, self._recorder = client, store, recorder
-        self._written: dict[Key, float] = {}
+        self._last: dict[Key, _Last] = {}
 
     async def report(self, known: Resource, status: Manifest) -> float:
         """Returns the seconds to wait before trying again; 0 where the status is right now."""
@@ -29,11 +41,9 @@ class Reporter:
         if not patch:
             return 0.0
         now = time.monotonic()
-        # A new resource's first status waits too: by then its pods are there to be told of.
-        since = now if "conditions" not in known.status else 0.0
-        only_a_phase = patch.keys() == {"startup"} and "since" in status.get("startup", {})
-        pause = PHASE if only_a_phase else PAUSE
-        if (wait := self._written.setdefault(known.key, since) + pause - now) > 0:
+        last = self._last[known.key] = self._since(known, now)
+        pause = PAUSE if is_news(known.status, status) else PROGRESS
+        if (wait := last.at + pause - now) > 0:
             return wait
         # The uid makes the server refuse where the resource is another one of the same name.
         body = {"metadata": {"uid": known.uid}, "status": patch}
@@ -44,10 +54,19 @@ class Reporter:
                 raise
             self._store.remove(known)
             return 0.0
-        self._written[known.key] = now
+        self._last[known.key] = _Last(known.generation, now)
         self._store.put(resource(answer))
         self._recorder.announce(known, transitions(known.status, status))
         return 0.0
 
+    def _since(self, known: Resource, now: float) -> _Last:
+        last, told = self._last.get(known.key), known.status.get("observedGeneration")
+        if last is None:
+            return _Last(known.generation, 0.0 if told == known.generation else now)
+        if last.generation == known.generation:
+            return last
+        # Edits that follow each other closely do not put it off again and again.
+        return _Last(known.generation, now if told == last.generation else last.at)
+
     def forget(self, key: Key) -> None:
-        self._written.pop(key, None)
+        self._last.pop(key, None)

@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import REGISTRY
@@ -32,7 +32,7 @@ from llmservice_operator.render import RenderDefaults
 from llmservice_operator.report import Reporter
 from llmservice_operator.settings import Settings
 from llmservice_operator.store import Store
-from llmservice_operator.watch import Watch
+from llmservice_operator.watch import Changed, Watch
 
 # The API server takes JSON of 10,000 levels (sigs.k8s.io/json). Under Python's own limit of 1,000
 # one such object would hide all others, since a list is decoded as a whole. The decoder's stack is
@@ -138,12 +138,12 @@ async def run(settings: Settings) -> int:
         await told.stop()
 
 
-def _while_leading(leader: Leader, queue: Queue[Key]) -> Callable[[Key], None]:
+def _while_leading(leader: Leader, queue: Queue[Key]) -> Changed:
     """While another leads nothing empties the queue, and nothing fills it; then lead() does."""
 
-    def changed(key: Key) -> None:
+    def changed(key: Key, within: float = 0.0) -> None:
         if leader.elected.is_set():
-            queue.add(key)
+            queue.add_after(key, within) if within else queue.add(key)
 
     return changed
 

@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import kopf
@@ -41,9 +41,16 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
 _STREAM = 300  # seconds until the server ends kopf's stream; kopf does not tell of bookmarks
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
+SOON = 0.3  # seconds: a Deployment and its pods change many times in a row, one look does for all
 SCENERY_WAIT = 10.0  # seconds, for what only explains
 
 log = logging.getLogger(__name__)
+
+
+class Changed(Protocol):
+    """Somebody has to look at that key, within so many seconds."""
+
+    def __call__(self, key: Key, within: float = 0.0) -> None: ...
 
 
 class Watch:
@@ -52,10 +59,11 @@ class Watch:
         client: Client,
         namespaces: Collection[str],
         store: Store,
-        changed: Callable[[Key], None],
+        changed: Changed,
         on_kopf_started: Callable[[], None],
     ) -> None:
-        """changed is called with each key that something happened to; on_kopf_started after kopf
+        """changed is called with each key that something happened to, and the seconds that may pass
+        until somebody looks at it; on_kopf_started after kopf
         has put its own signal handlers in place, so that the caller can take them back.
         """
         self._client, self.store, self._changed = client, store, changed
@@ -113,9 +121,9 @@ class Watch:
             tasks.create_task(self._run_kopf())
             tasks.create_task(self._follow_lists())
 
-    def tell(self, keys: Iterable[Key]) -> None:
+    def tell(self, keys: Iterable[Key], within: float = 0.0) -> None:
         for key in keys:
-            self._changed(key)
+            self._changed(key, within)
 
     # LLMServices, through kopf.
 
@@ -225,7 +233,7 @@ class _Into:
         self._watch, self._kind, self._scope = watch, kind, scope
 
     def put(self, record: Record) -> None:
-        self._watch.tell(self._watch.store.put(record))
+        self._watch.tell(self._watch.store.put(record), SOON)
 
     def remove(self, record: Record) -> None:
         self._watch.tell(self._watch.store.remove(record))

@@ -5,6 +5,6 @@ lastTransitionTime moves only when a condition's status does; messages are sente
 """
 
 from llmservice_operator.status.compute import Situation, compute, due
-from llmservice_operator.status.patch import merge_patch, transitions
+from llmservice_operator.status.patch import is_news, merge_patch, transitions
 
-__all__ = ["Situation", "compute", "due", "merge_patch", "transitions"]
+__all__ = ["Situation", "compute", "due", "is_news", "merge_patch", "transitions"]

@@ -2,7 +2,12 @@
 
 from typing import Any, cast
 
+from llmservice_operator.api.conditions import ConditionType
 from llmservice_operator.api.manifest import Manifest
+
+# How far something has come: numbers, and the words of these conditions.
+_NUMBERS = frozenset({"replicas", "readyReplicas", "updatedReplicas", "startup"})
+_ON_THE_WAY = frozenset({ConditionType.READY, ConditionType.PROGRESSING, ConditionType.RECONCILING})
 
 
 def merge_patch(old: Manifest, new: Manifest) -> Manifest:
@@ -35,6 +40,24 @@ def transitions(old: Manifest, new: Manifest) -> list[Manifest]:
         for kind, condition in conditions_of(new).items()
         if _verdict(condition) != _verdict(before.get(kind, {}))
     ]
+
+
+def is_news(old: Manifest, new: Manifest) -> bool:
+    """Do they differ in more than how far something that goes on has come?"""
+    return _told(old) != _told(new)
+
+
+def _told(status: Manifest) -> Manifest:
+    told: Manifest = {name: value for name, value in status.items() if name not in _NUMBERS}
+    told["conditions"] = {
+        kind: _verdict(condition)
+        if kind == ConditionType.READY
+        else condition.get("status")
+        if kind in _ON_THE_WAY
+        else (*_verdict(condition), condition.get("message"))
+        for kind, condition in conditions_of(status).items()
+    }
+    return told
 
 
 def _verdict(condition: Manifest) -> tuple[Any, Any]:

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmservice_operator import report
+from llmservice_operator import records, report
 from llmservice_operator.api import Manifest
 from llmservice_operator.records import Key, Resource
-from llmservice_operator.report import PAUSE, PHASE, Reporter
+from llmservice_operator.report import PAUSE, PROGRESS, Reporter
 from llmservice_operator.store import Store
 
 from tests.unit.controller.objects import resource
@@ -26,6 +26,7 @@ class _World:
         self.now = 1000.0
         self.writes: list[float] = []
         self.events = 0
+        self.generation = 1
         self.store = Store()
         self.store.put(resource())
         self.reporter = Reporter(cast("Any", self), self.store, cast("Any", self))
@@ -36,9 +37,17 @@ class _World:
 
     async def merge_status(self, *_: object) -> Manifest:
         self.writes.append(self.now)
-        metadata = {"namespace": "ns", "name": "x", "uid": "u"}
-        version = {"resourceVersion": str(1 + len(self.writes))}
-        return {"metadata": {**metadata, **version}, "status": self._wanted}
+        return {"metadata": self._metadata(), "status": self._wanted}
+
+    def edit(self) -> None:
+        """Somebody writes another spec."""
+        self.generation += 1
+        self.store.put(records.resource({"metadata": self._metadata(), "status": self.status()}))
+
+    def _metadata(self) -> Manifest:
+        version = str(self.generation + len(self.writes))
+        metadata = {"namespace": "ns", "name": "x", "uid": "u", "resourceVersion": version}
+        return {**metadata, "generation": self.generation}
 
     def announce(self, _: Resource, changed: Sequence[Manifest]) -> None:
         self.events += len(changed)
@@ -70,6 +79,17 @@ def _status(replicas: int, phase: str = "Ready", ready: str = "True") -> Manifes
     return {"replicas": replicas, "startup": startup, "conditions": [condition]}
 
 
+def _rollout(world: _World, updated: int, progressing: str = "True") -> Manifest:
+    words = {"status": progressing, "reason": "RollingOut", "message": f"{updated} of 1"}
+    status = _status(1)
+    return {
+        **status,
+        "observedGeneration": world.generation,
+        "updatedReplicas": updated,
+        "conditions": [*status["conditions"], {"type": "Progressing", **words}],
+    }
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> _World:
     made = _World()
@@ -91,7 +111,7 @@ def test_writes_of_one_resource_are_a_second_apart_and_end_with_the_last_status(
         for seconds, wanted in moments:
             world.come(seconds, wanted)
         last = moments[-1][1]
-        world.come(2 * PHASE, last)
+        world.come(2 * PROGRESS, last)
         assert world.status() == last
         written = list(world.writes)
         world.come(1000, last)
@@ -114,3 +134,38 @@ def test_a_long_phase_of_a_start_is_told(world: _World) -> None:
         world.come(60, _status(0, phase, ready="False"))
     world.come(60, _status(1))
     assert len(world.writes) == 4
+
+
+def test_the_rollout_of_one_pod_costs_two_writes(world: _World) -> None:
+    world.come(0, _rollout(world, 1, "False"))
+    world.come(60, _rollout(world, 1, "False"))
+    before = len(world.writes)
+    world.edit()
+    for seconds, updated in ((0.1, 0), (0.5, 1), (2, 2), (2, 3)):
+        world.come(seconds, _rollout(world, updated))
+    world.come(8, _rollout(world, 1, "False"))
+    assert len(world.writes) == before + 2
+
+
+def test_a_long_rollout_is_told_of_while_it_lasts(world: _World) -> None:
+    world.come(0, _rollout(world, 1, "False"))
+    world.come(60, _rollout(world, 1, "False"))
+    before = len(world.writes)
+    world.edit()
+    for pod in range(60):
+        world.come(1, _rollout(world, pod))
+    assert 4 <= len(world.writes) - before <= 5
+
+
+def test_what_somebody_waits_for_is_told_at_once(world: _World) -> None:
+    world.come(0, _status(1, ready="False"))
+    world.come(2, _status(1, ready="False"))
+    world.come(PAUSE, _status(1))
+    assert world.writes[-1] == world.now
+
+
+def test_edits_that_never_end_do_not_silence_the_status(world: _World) -> None:
+    for _ in range(100):
+        world.edit()
+        world.come(0.3, _rollout(world, 0))
+    assert 25 <= len(world.writes) <= 31
