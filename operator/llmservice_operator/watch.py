@@ -300,8 +300,22 @@ class _AllTasks(Collection[Any]):
         return 0
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """kopf copies each object with each event, for differences that nobody here asks for."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.queueing.idle_timeout = 1

@@ -5,9 +5,14 @@ from typing import Any, cast
 from llmservice_operator.api.conditions import ConditionType
 from llmservice_operator.api.manifest import Manifest
 
-# How far something has come: numbers, and the words of these conditions.
+# How far something has come: these numbers, and what else these conditions say.
 _NUMBERS = frozenset({"replicas", "readyReplicas", "updatedReplicas", "startup"})
-_ON_THE_WAY = frozenset({ConditionType.READY, ConditionType.PROGRESSING, ConditionType.RECONCILING})
+_NEWS = ("status", "reason", "message")
+_NEWS_OF: dict[str, tuple[str, ...]] = {
+    ConditionType.READY: ("status", "reason"),
+    ConditionType.PROGRESSING: ("status",),
+    ConditionType.RECONCILING: ("status",),
+}
 
 
 def merge_patch(old: Manifest, new: Manifest) -> Manifest:
@@ -50,11 +55,7 @@ def is_news(old: Manifest, new: Manifest) -> bool:
 def _told(status: Manifest) -> Manifest:
     told: Manifest = {name: value for name, value in status.items() if name not in _NUMBERS}
     told["conditions"] = {
-        kind: _verdict(condition)
-        if kind == ConditionType.READY
-        else condition.get("status")
-        if kind in _ON_THE_WAY
-        else (*_verdict(condition), condition.get("message"))
+        kind: [condition.get(name) for name in _NEWS_OF.get(kind, _NEWS)]
         for kind, condition in conditions_of(status).items()
     }
     return told
