@@ -13,6 +13,10 @@ from tests.length import lasting
 
 # Whether the write that it dies of is carried out: of those with an even number, with an odd one.
 _ARRIVES = lasting([(True, False)], [(True, False), (False, True)])
+_LOOK = 0.05  # seconds between two looks
+_DONE = 2.5  # seconds without a write after which a reconcile has sent all that it has to send
+# The old configuration goes only once pods of the new one have answered for ten seconds.
+_CHANGED = lasting(_DONE, 14.0)
 
 
 class Deaths:
@@ -23,13 +27,13 @@ class Deaths:
     def __init__(self, operator: Operator, proxy: Proxy, arrives: tuple[bool, bool]) -> None:
         self._operator, self._proxy, self._arrives = operator, proxy, arrives
 
-    def __iter__(self) -> Iterator[int]:
+    def until_survived(self, quiet: float) -> Iterator[int]:
         number, survived = 0, False
         while not survived:
             number += 1
             self._proxy.at_write(number, self._die, arrives=self._arrives[number % 2])
             yield number
-            survived = self._wait()
+            survived = self._wait(quiet)
             if not survived:
                 self._operator.start()
             self._proxy.heal()
@@ -38,14 +42,14 @@ class Deaths:
         assert self._operator.process
         self._operator.process.kill()
 
-    def _wait(self) -> bool:
+    def _wait(self, quiet: float) -> bool:
         """False once it is dead, True once it has written nothing for a while."""
         before = None
         while before != (before := self._proxy.writes.copy()) or not before:
-            for _ in range(50):
+            for _ in range(round(quiet / _LOOK)):
                 if not self._operator.runs():
                     return False
-                time.sleep(0.05)
+                time.sleep(_LOOK)
         return True
 
 
@@ -56,7 +60,7 @@ def deaths(request: pytest.FixtureRequest, behind: Operator, proxy: Proxy) -> De
 
 def test_of_a_creation(deaths: Deaths, kube: Kube, converged: Callable[..., None]) -> None:
     names: list[str] = []
-    for number in deaths:
+    for number in deaths.until_survived(_DONE):
         names.append(f"made-{number}")
         kube.create(services.minimal(names[-1]))
     assert len(names) > 6, "five children and a status"
@@ -64,16 +68,17 @@ def test_of_a_creation(deaths: Deaths, kube: Kube, converged: Callable[..., None
 
 
 def test_of_a_change(deaths: Deaths, kube: Kube, converged: Callable[..., None]) -> None:
-    """A new configuration and its predecessor's end, an autoscaler that comes or goes."""
+    """A new configuration, an autoscaler that comes or goes, and its predecessor's end."""
     kube.create(services.minimal("changes"))
     converged("changes")
     number = 0
-    for number in deaths:
+    for number in deaths.until_survived(_CHANGED):
         spec = {
             "replicas": 3 if number % 2 else None,
             "autoscaling": None if number % 2 else {"min": 2, "max": 5},
             "engine": {"args": {"max-model-len": 1024 * number}},
         }
         kube.merge("LLMService", "changes", {"spec": spec})
-    assert number > 5, "a ConfigMap and another's end, a Deployment, an autoscaler, a status"
+    writes = ["a ConfigMap", "a Deployment", "an autoscaler", *lasting([], ["a ConfigMap's end"])]
+    assert number > len(writes), f"{writes}, and a status"
     converged("changes")
