@@ -1,8 +1,10 @@
 """The engine ``vllm``: vLLM's own API server in this process, with the gateway inside it.
 
 Uses of vLLM only what is meant to be used from outside: the entry module's ``main``, the flag
-``--middleware``, the entry-point group ``vllm.endpoint_plugins``, and of the engine client
-``errored`` and ``get_supported_tasks``. Importing this module imports nothing of vLLM.
+``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, and
+of the engine client ``errored`` and ``get_supported_tasks``; and, to be able to say how far it is
+while it loads, what `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as
+well. Importing this module imports nothing of vLLM.
 """
 
 import os
@@ -10,6 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +24,11 @@ from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm_argv import vllm_argv
 from llmservice_server.engines.vllm_entry import run_vllm
 from llmservice_server.engines.vllm_environment import PLUGIN, vllm_environment
+from llmservice_server.engines.vllm_hooks import FOLDER
 from llmservice_server.gateway import Gateway
-from llmservice_server.gateway.asgi import App
+from llmservice_server.gateway.asgi import App, Receive, Scope, Send, after_startup
 from llmservice_server.gateway.context import Context, Probe
+from llmservice_server.loading import Listener, Notes, Phase, Progress
 
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
@@ -76,6 +81,7 @@ class _Serving:
 
     engine: VllmEngine
     context: Context
+    listener: Listener
 
 
 class VllmGateway(Gateway):
@@ -83,6 +89,11 @@ class VllmGateway(Gateway):
 
     def __init__(self, app: App) -> None:
         super().__init__(app, _Serving.context)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            send = after_startup(send, _Serving.listener.hand_over)
+        await super().__call__(scope, receive, send)
 
 
 class Plugin:
@@ -112,10 +123,16 @@ def serve(config: ServerConfig) -> None:
         os.environ |= vllm_environment(
             config, given=os.environ, logging_file=logging_file, plugins=_usual_plugins()
         )
+        os.environ[FOLDER] = folder
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
         gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
+        argv = vllm_argv(config, host=host, middleware=gateway, compiles=_compiles())
+        notes, starting = Notes(Path(folder)), Progress(Phase.STARTING, time.time())
         try:
-            run_vllm(vllm_argv(config, host=host, middleware=gateway, compiles=_compiles()))
+            listener = Listener(host, config.port, lambda: notes.slowest() or starting)
+            with closing(listener):
+                _Serving.listener = listener
+                run_vllm(argv, listener)
         except EngineError:
             raise
         except Exception as error:
@@ -133,6 +150,7 @@ def _usual_plugins() -> list[str]:
         for group in entry_points().groups
         if group.startswith("vllm.") and group != _PLUGINS_GROUP
         for plugin in entry_points(group=group)
+        if plugin.name != PLUGIN
     ]
 
 

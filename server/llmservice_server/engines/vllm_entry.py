@@ -1,23 +1,31 @@
 """vLLM's own entry module, run in this process as its command would run it.
 
-Promises that what vLLM says about its arguments is not lost, and that SIGTERM ends it also while
-it loads. Knows no configuration and nothing of the gateway.
+Promises that what vLLM says about its arguments is not lost, that SIGTERM ends it also while it
+loads, and that it serves on the socket on which its port was answered before. Knows no
+configuration and nothing of the gateway.
 """
 
 import importlib
+import logging
 import re
 import signal
+import socket
 import sys
 from contextlib import redirect_stderr
 from typing import IO, Any, cast
 
 from llmservice_server.engines.failures import EngineConfigError
+from llmservice_server.loading import Listener
 
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
+SOCKET = ("vllm.entrypoints.launchers.launcher", "create_server_socket")
+"""What vLLM makes its socket with, early; it listens on it when its engine is up."""
+
+_log = logging.getLogger("llmservice.loading")
 
 
-def run_vllm(argv: list[str]) -> None:
-    """Serve until vLLM's server ends.
+def run_vllm(argv: list[str], listener: Listener) -> None:
+    """Serve until vLLM's server ends, on the listener's socket where vLLM takes one.
 
     Raises:
         EngineConfigError: vLLM does not take these arguments.
@@ -30,11 +38,28 @@ def run_vllm(argv: list[str]) -> None:
         with redirect_stderr(cast("IO[str]", errors)):
             entry: Any = importlib.import_module(_ENTRY)
             entry.signal = _SigtermExits()
+            _lend(listener)
             entry.main()
     except SystemExit as stop:
         if not stop.code:
             raise KeyboardInterrupt from None
         raise EngineConfigError(f"engine.args: {errors.last or stop.code}") from None
+
+
+def _lend(listener: Listener) -> None:
+    module, maker = SOCKET
+    try:
+        launcher: Any = importlib.import_module(module)
+        getattr(launcher, maker)
+    except (ImportError, AttributeError) as error:
+        _log.warning("nobody answers while vLLM loads: %s", error)
+        listener.close()  # vLLM opens the port itself
+        return
+
+    def lent(*_: object, **__: object) -> socket.socket:
+        return listener.socket
+
+    setattr(launcher, maker, lent)
 
 
 class _SigtermExits:

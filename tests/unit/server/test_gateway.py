@@ -71,6 +71,7 @@ async def test_ready_only_after_a_completion_went_through() -> None:
         assert before.status_code == 503
         assert before.json()["status"] == "starting"
         assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/health")).json()["phase"] == "completion"
         await _until(lambda: server.context.lifecycle.phase.value == "ready")
         assert (await client.get("/readyz")).json() == {"status": "ready"}
         assert len(server.engine.seen_ids) == 0  # its own completions passed no other layer

@@ -1,0 +1,114 @@
+"""Answers on the server's port until the server does: alive, not ready, and how far it is.
+
+There is one listening socket from the first moment to the last, and whoever serves takes it over.
+Promises: no connection is refused or dropped between the two, since those that come meanwhile wait
+in the socket; each that was accepted before is answered, whole, and closed; none is kept longer
+than a few seconds. Runs in a thread of its own; knows neither the engine nor the gateway.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable
+
+from llmservice_server.loading.progress import Progress
+
+_BACKLOG = 128  # connections that may wait; the server that takes over sets its own
+_PATIENCE = 5.0  # seconds for a client to send its request, and to read the answer
+_RETRY_AFTER = 5  # seconds, where a whole start takes a minute or more
+_REASONS = {200: "OK", 503: "Service Unavailable"}
+_LOADING = "The model is still loading; send the request again later."
+
+_log = logging.getLogger("llmservice.loading")
+Told = dict[str, object]
+
+
+class Listener:
+    """Listens from the moment in which it is made."""
+
+    def __init__(self, host: str, port: int, progress: Callable[[], Progress]) -> None:
+        self._progress = progress
+        six = ":" in host
+        family = socket.AF_INET6 if six else socket.AF_INET
+        self.socket = socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=six
+        )
+        self._loop = asyncio.new_event_loop()
+        self._ended, self._handed_over = asyncio.Event(), False
+        # Of a duplicate, so that closing what accepts leaves the socket open.
+        self._server = self._loop.run_until_complete(
+            asyncio.start_server(self._converse, sock=self.socket.dup(), backlog=_BACKLOG)
+        )
+        self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
+        self._thread.start()
+
+    def hand_over(self) -> None:
+        """Accept nothing any more: what comes now waits in the socket for its next owner."""
+        if self._handed_over:
+            return
+        self._handed_over = True
+        try:
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(_PATIENCE)
+        except TimeoutError:
+            _log.warning("some connections may still be told that the model is loading")
+
+    def close(self) -> None:
+        """Give the port up."""
+        self.hand_over()
+        self.socket.close()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._until_all_are_answered())
+        finally:
+            self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        self._ended.set()
+
+    async def _until_all_are_answered(self) -> None:
+        await self._ended.wait()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(head))
+                writer.write_eof()
+                # To close while a client sends would take the answer away from it.
+                while await reader.read(1 << 16):
+                    pass
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0]
+        status, body = 503, _error()
+        if method in {b"GET", b"HEAD"}:
+            if path == b"/livez":
+                status, body = 200, {"status": "alive"}
+            elif path in {b"/readyz", b"/health"}:
+                body = {"status": "loading", **self._progress().told()}
+        content = json.dumps(body, separators=(",", ":")).encode()
+        lines = [
+            f"HTTP/1.1 {status} {_REASONS[status]}",
+            "content-type: application/json",
+            f"content-length: {len(content)}",
+            "connection: close",
+            *([f"retry-after: {_RETRY_AFTER}"] if status == 503 else ()),
+        ]
+        start = "\r\n".join([*lines, "", ""]).encode()
+        return start if method == b"HEAD" else start + content
+
+
+def _error() -> Told:
+    kind = "service_unavailable"  # the shape of gateway/asgi.py's answer_error
+    return {"error": {"message": _LOADING, "type": kind, "param": None, "code": kind}}
