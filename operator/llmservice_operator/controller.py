@@ -20,6 +20,7 @@ from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError
 from llmservice_operator.desired import Desired
 from llmservice_operator.leader import Leader, NotLeadingError
+from llmservice_operator.loading import Inquiry
 from llmservice_operator.observed import Observed, Problem
 from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
@@ -42,6 +43,7 @@ class Controller:
     prerequisites: Prerequisites
     writer: Writer
     places: Places
+    inquiry: Inquiry
     reporter: Reporter
     desired: Desired
     spans: Spans = field(default_factory=Spans)
@@ -119,7 +121,8 @@ class Controller:
         if service and any(pod.unschedulable is not None for pod in observed.pods):
             fitting = self.places.status(resource.key, service)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return status.Situation(service, observed, problems, fitting, now)
+        said = self.inquiry.said(observed)
+        return status.Situation(service, observed, problems, fitting, now, said)
 
     def _forget(self, key: Key) -> None:
         self.desired.forget(key)

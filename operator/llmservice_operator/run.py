@@ -24,6 +24,7 @@ from llmservice_operator.controller import Controller
 from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
 from llmservice_operator.leader import Leader, monotonic
+from llmservice_operator.loading import Inquiry
 from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
@@ -69,6 +70,7 @@ async def run(settings: Settings) -> int:
     queue = Queue[Key](lambda key: key.namespace, settings.workers - settings.workers // _KEPT)
     changed = _while_leading(leader, queue)
     places = Places(store, changed, sees_nodes=not settings.namespaces)
+    inquiry = Inquiry(store, leader.leads, changed)
     watch = Watch(client, settings.namespaces, store, changed, on_signals)
     recorder = Recorder(client, settings.identity)
     controller = Controller(
@@ -78,6 +80,7 @@ async def run(settings: Settings) -> int:
         Prerequisites(client),
         Writer(client, store),
         places,
+        inquiry,
         Reporter(client, store, recorder),
         Desired(RenderDefaults(server_image=settings.server_image)),
         told,
@@ -88,16 +91,6 @@ async def run(settings: Settings) -> int:
         settings.http_port, watch.synced, lambda: health.faults(queue.held(), watch.silent())
     )
 
-    async def lead() -> None:
-        await watch.wait_synced()
-        _spare_the_collector()
-        log.info("the first lists are complete: %d LLMServices", len(store.everyone()))
-        while True:
-            await leader.elected.wait()
-            for key in store.everyone():  # what happened while another led is in the store only
-                queue.add(key)
-            await leader.deposed.wait()
-
     async def work() -> None:
         await watch.wait_synced()
         await controller.work()
@@ -107,8 +100,9 @@ async def run(settings: Settings) -> int:
         for name, job in (
             ("watch", watch.run()),
             ("places", places.run()),
+            ("inquiry", inquiry.run()),
             ("lease", leader.run(client)),
-            ("lead", lead()),
+            ("lead", _lead(watch, leader, store, queue)),
             ("events", recorder.run()),
             *((f"worker {number}", work()) for number in range(settings.workers)),
         )
@@ -136,6 +130,18 @@ async def run(settings: Settings) -> int:
         await http.cleanup()
         await client.close()
         await told.stop()
+
+
+async def _lead(watch: Watch, leader: Leader, store: Store, queue: Queue[Key]) -> None:
+    """Look at everyone, each time that we are elected."""
+    await watch.wait_synced()
+    _spare_the_collector()
+    log.info("the first lists are complete: %d LLMServices", len(store.everyone()))
+    while True:
+        await leader.elected.wait()
+        for key in store.everyone():  # what happened while another led is in the store only
+            queue.add(key)
+        await leader.deposed.wait()
 
 
 def _while_leading(leader: Leader, queue: Queue[Key]) -> Changed:

@@ -1,6 +1,7 @@
 """What `make demo` promises to somebody who has seen nothing of this before."""
 
 import os
+import re
 import shlex
 import subprocess
 
@@ -10,9 +11,19 @@ from tests.e2e.service import Service
 def test_the_demo_ends_with_an_answer_and_the_resource(demo: str, service: Service) -> None:
     progress, _, rest = demo.partition("What is the capital of France?")
 
+    assert re.search("0 of 1 pod answer yet: it is (starting|loading|compiling)", progress)
     assert "Serving: 1 of 1 pod answers" in progress
     assert "Paris" in rest
     assert service.kubectl("get", "llm").splitlines()[0] in rest
+
+
+def test_vllms_processes_tell_what_they_do_while_they_load(service: Service) -> None:
+    """The hooks into vLLM that a stand-in has in the unit tests are there in the real one."""
+    said = service.kubectl("logs", f"deploy/{service.name}")
+
+    for phase in ("weights", "warming-up"):
+        assert f'"message": "loading: {phase}"' in said
+    assert "nobody answers while vLLM loads" not in said
 
 
 def test_each_command_that_the_demo_suggests_works(demo: str, service: Service) -> None:

@@ -46,7 +46,7 @@ class Reason(_Told):
     PARTLY_SERVING = "PartlyServing", "Fewer pods answer than are asked for."
     NOT_WRITTEN = "NotWritten", "The Deployment, or the Service, does not exist yet."
     WRITTEN = "Written", "The Deployment is written; its controller has yet to act on it."
-    STARTING = "Starting", "Pods are scheduled, pull their image, or load the model."
+    STARTING = "Starting", "Pods wait for a node, pull their image, or load: see status.startup."
     ROLLING_OUT = "RollingOut", "Pods of the newest revision replace older ones."
     SCALING = "Scaling", "The number of pods is changing."
     UP_TO_DATE = "UpToDate", "Every pod is of the newest revision and answers."

@@ -41,6 +41,20 @@ class Placement(Part):
     """The same in a sentence, with what the other nodes lack."""
 
 
+class Loading(Part):
+    """What a server that loads says that it does."""
+
+    phase: Literal["Starting", "Downloading", "Weights", "WarmingUp", "Completion"]
+    """Starting: it reads its configuration and starts its engine. Downloading: it fetches the
+    model. Weights: it loads them. WarmingUp: the engine reserves memory, compiles and tries what it
+    compiled. Completion: it tries a completion of its own."""
+    since: _Time
+    """When it began to."""
+    progress: Annotated[int, Field(ge=0, le=100)] | None = None
+    """How much of it is done, in percent, in steps of 25. Left out where the server does not
+    count."""
+
+
 class Startup(Part):
     """How far the newest start of a replica is, and what took how long."""
 
@@ -52,6 +66,9 @@ class Startup(Part):
     the container. Loading: the server fetches the model, loads it and tries a completion."""
     since: _Time | None = None
     """When the phase began. Left out once it is Ready."""
+    loading: Loading | None = None
+    """While the phase is Loading: what the server says that it does. It is asked after ten seconds,
+    and then every few. Left out where the operator cannot reach it, as behind a NetworkPolicy."""
     scheduling_seconds: Count | None = None
     """How long it waited for a node."""
     pulling_seconds: Count | None = None

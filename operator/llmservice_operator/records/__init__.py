@@ -5,6 +5,7 @@ by resourceVersion, which grows with each write of any object of a kind (a decim
 Kubernetes 1.0, promised to be comparable since 1.35).
 """
 
+from llmservice_operator.records.loading import Loading, loading
 from llmservice_operator.records.names import APPLIED_HASH, FIELD_MANAGER, Key, Ref
 from llmservice_operator.records.objects import Child, Resource, child, resource
 from llmservice_operator.records.pods import Exit, Pod, Start, pod
@@ -15,11 +16,13 @@ __all__ = [
     "Child",
     "Exit",
     "Key",
+    "Loading",
     "Pod",
     "Ref",
     "Resource",
     "Start",
     "child",
+    "loading",
     "pod",
     "resource",
 ]

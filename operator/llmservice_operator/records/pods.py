@@ -39,7 +39,7 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod with our label. waiting is (reason, message) of the first container that waits; place
-    is where it runs or starts, and what it takes there.
+    is where it runs or starts, and what it takes there; address is its IP, "" where it has none.
     """
 
     ref: Ref
@@ -56,6 +56,7 @@ class Pod:
     memory_limit: str
     config_maps: frozenset[str]
     place: Place | None
+    address: str
 
 
 def pod(obj: Manifest) -> Pod:
@@ -83,6 +84,7 @@ def pod(obj: Manifest) -> Pod:
             v["configMap"]["name"] for v in spec.get("volumes", ()) if "configMap" in v
         ),
         place=placement.place(obj),
+        address=status.get("podIP", ""),
     )
 
 

@@ -7,7 +7,7 @@ from llmservice_operator.api.conditions import Condition, ConditionType, Reason
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.observed import Observed, Problem
-from llmservice_operator.records import Child, Pod
+from llmservice_operator.records import Child, Loading, Pod
 from llmservice_operator.render.identity import selector
 from llmservice_operator.render.network import base_url
 from llmservice_operator.status.children import (
@@ -19,7 +19,7 @@ from llmservice_operator.status.children import (
     until_told,
 )
 from llmservice_operator.status.patch import conditions_of
-from llmservice_operator.status.startup import startup
+from llmservice_operator.status.startup import in_words, startup
 from llmservice_operator.status.trouble import Trouble, worst
 
 # What an evicted pod leaves behind: another has taken its place.
@@ -32,6 +32,7 @@ class Situation:
     """All that the status is made of. service is None where the spec could not be read.
 
     placement: status.placement, where pods wait for a node and the nodes are known.
+    loading: what the pod of status.startup says, if it loads (see loads()) and answers.
     now: RFC 3339, for conditions that change.
     """
 
@@ -40,6 +41,7 @@ class Situation:
     problems: Sequence[Problem]
     placement: Manifest | None
     now: str
+    loading: Loading | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def compute(situation: Situation) -> Manifest:
     """The whole .status."""
     observed = situation.observed
     deployment = observed.child("Deployment")
-    pods = [pod for pod in observed.pods if not pod.deleting and pod.phase not in _ENDED]
+    pods = _present(observed.pods)
     count = _count(deployment, pods)
     trouble = worst(pods, situation.placement) or refused(deployment)
     conditions = _conditions(situation, deployment, count, trouble)
@@ -82,12 +84,27 @@ def compute(situation: Situation) -> Manifest:
         status["placement"] = situation.placement
     if begun := startup(pods, observed.resource.status.get("startup")):
         status["startup"] = begun
+        if situation.loading:
+            begun["loading"] = situation.loading.manifest()
     return status
+
+
+def loads(observed: Observed) -> Pod | None:
+    """The pod that status.startup tells of, if its server loads."""
+    pods = _present(observed.pods)
+    begun = startup(pods, observed.resource.status.get("startup"))
+    if begun is None or begun["phase"] != "Loading":
+        return None
+    return next(pod for pod in pods if pod.ref.name == begun["pod"])
 
 
 def due(situation: Situation) -> float:
     """Seconds until the status is another one by time alone; 0 where it is not."""
     return until_told(situation.observed, situation.now)
+
+
+def _present(pods: Sequence[Pod]) -> list[Pod]:
+    return [pod for pod in pods if not pod.deleting and pod.phase not in _ENDED]
 
 
 def _count(deployment: Child | None, pods: Sequence[Pod]) -> _Count:
@@ -111,10 +128,11 @@ def _conditions(
     elif trouble:
         troubles.append(trouble)
 
-    yield _ready(situation.observed, count, troubles)
+    doing = _doing(situation.loading, count)
+    yield _ready(situation.observed, count, troubles, doing)
     if count.ready:
         troubles += _of_what_serves(situation, troubled=bool(troubles))
-    progressing = _progressing(deployment, count, problem, stuck=stuck)
+    progressing = _progressing(deployment, count, problem, doing, stuck=stuck)
     yield progressing
     if troubles:
         words = "; ".join(t.message for t in troubles)
@@ -138,7 +156,14 @@ def _of_what_serves(situation: Situation, *, troubled: bool) -> Iterator[Trouble
         yield blocked
 
 
-def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble]) -> Condition:
+def _doing(loading: Loading | None, count: _Count) -> str:
+    """What the pod that started last does, at the end of a sentence."""
+    if loading is None:
+        return ""
+    return f": {'the newest' if count.there > 1 else 'it'} is {in_words(loading)}"
+
+
+def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble], doing: str) -> Condition:
     if count.ready and observed.child("Service") is not None:
         reason = Reason.SERVING if count.ready >= count.wanted else Reason.PARTLY_SERVING
         return Condition(ConditionType.READY, "True", reason, count.answer())
@@ -151,11 +176,11 @@ def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble]) -> Co
     if count.ready:
         words = f"{count.answer()}, but the Service does not exist yet"
         return Condition(ConditionType.READY, "False", Reason.NOT_WRITTEN, words)
-    return Condition(ConditionType.READY, "False", Reason.STARTING, f"{count.answer()} yet")
+    return Condition(ConditionType.READY, "False", Reason.STARTING, f"{count.answer()} yet{doing}")
 
 
 def _progressing(
-    deployment: Child | None, count: _Count, problem: Problem | None, *, stuck: bool
+    deployment: Child | None, count: _Count, problem: Problem | None, doing: str, *, stuck: bool
 ) -> Condition:
     progressing = ConditionType.PROGRESSING
     if problem:
@@ -164,25 +189,25 @@ def _progressing(
     if stuck:
         words = "the rollout made no progress within its deadline"
         return Condition(progressing, "False", Reason.DEADLINE_EXCEEDED, words)
-    if on_the_way := _on_the_way(deployment, count):
+    if on_the_way := _on_the_way(deployment, count, doing):
         return Condition(progressing, "True", *on_the_way)
     words = f"{count.answer()}, all of the newest revision"
     return Condition(progressing, "False", Reason.UP_TO_DATE, words)
 
 
-def _on_the_way(deployment: Child | None, count: _Count) -> tuple[Reason, str] | None:
+def _on_the_way(deployment: Child | None, count: _Count, doing: str) -> tuple[Reason, str] | None:
     if deployment is None:
         return Reason.NOT_WRITTEN, "the Deployment does not exist yet"
     if not seen(deployment):
         return Reason.WRITTEN, Reason.WRITTEN.sentence
     if count.updated < count.there:
         verb = "has" if count.updated == 1 else "have"
-        words = f"{count.updated} of {count.wanted} pods {verb} the newest revision"
+        words = f"{count.updated} of {count.wanted} pods {verb} the newest revision{doing}"
         return Reason.ROLLING_OUT, words
     if count.there != count.wanted:
-        return Reason.SCALING, f"{count.there} pods on the way to {count.wanted}"
+        return Reason.SCALING, f"{count.there} pods on the way to {count.wanted}{doing}"
     if count.ready < count.wanted:
-        return Reason.STARTING, f"{count.answer()} yet"
+        return Reason.STARTING, f"{count.answer()} yet{doing}"
     return None
 
 

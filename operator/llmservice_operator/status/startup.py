@@ -11,7 +11,15 @@ from datetime import datetime
 from typing import Any, cast
 
 from llmservice_operator.api.manifest import Manifest
-from llmservice_operator.records import Pod
+from llmservice_operator.records import Loading, Pod
+
+_WORDS = {
+    "Starting": "starting its engine",
+    "Downloading": "downloading the model",
+    "Weights": "loading the weights",
+    "WarmingUp": "compiling and warming up",
+    "Completion": "trying a completion",
+}
 
 
 def startup(pods: Sequence[Pod], before: Any) -> Manifest | None:
@@ -22,6 +30,12 @@ def startup(pods: Sequence[Pod], before: Any) -> Manifest | None:
     told = [(pod.start.created, s) for pod in pods if (s := _kept(pod, before) or _of(pod))]
     newest = max(told, key=lambda t: (t[1]["phase"] != "Ready", t[0], t[1]["pod"]), default=None)
     return newest[1] if newest else None
+
+
+def in_words(loading: Loading) -> str:
+    """What a server does, after "is"."""
+    percent = "" if loading.progress is None else f", {loading.progress} %"
+    return f"{_WORDS[loading.phase]}{percent}"
 
 
 def _kept(pod: Pod, before: Any) -> Manifest | None:

@@ -14,6 +14,7 @@ from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import LEASE, Kind
 from llmservice_operator.leader import DEADLINE, Leader, NotLeadingError
+from llmservice_operator.loading import Inquiry
 from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.queue import Queue
@@ -111,6 +112,7 @@ async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
         Prerequisites(client),
         Writer(client, store),
         Places(store, queue.add, sees_nodes=True),
+        Inquiry(store, leader.leads, queue.add),
         Reporter(client, store, Recorder(client, "me")),
         Desired(RenderDefaults(server_image="server:1")),
     )

@@ -7,6 +7,7 @@ import pytest
 from llmservice_operator.api import LLMService, Manifest
 from llmservice_operator.api.conditions import Reason
 from llmservice_operator.observed import Observed, Problem
+from llmservice_operator.records import Loading
 from llmservice_operator.status import Situation, compute, due, merge_patch, transitions
 
 from tests.unit.controller.objects import child, deployment, observed, pod
@@ -44,6 +45,39 @@ def test_one_of_two_answers_while_the_other_starts() -> None:
     told = _told(_status(_whole(pod("a", ready=True), pod("b"))))
     assert told["Ready"] == ("True", "PartlyServing", "1 of 2 pods answers")
     assert told["Progressing"][:2] == told["Reconciling"][:2] == ("True", "Starting")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pods", "ready", "progressing"),
+    [
+        (1, (pod("a"),), *2 * ("0 of 1 pod answer yet: it is loading the weights, 50 %",)),
+        (
+            2,
+            (pod("a", ready=True), pod("b")),
+            "1 of 2 pods answers",
+            "1 of 2 pods answers yet: the newest is loading the weights, 50 %",
+        ),
+    ],
+)
+def test_what_a_pod_says_that_it_does_is_in_the_sentences(
+    wanted: int, pods: tuple[Any, ...], ready: str, progressing: str
+) -> None:
+    seen = observed(child("Service"), deployment(wanted), pods=pods)
+    said = Loading("Weights", _NOW, 50)
+    told = _told(compute(Situation(_SERVICE, seen, (), None, _NOW, said)))
+    assert told["Ready"][2] == ready
+    assert told["Progressing"][2] == told["Reconciling"][2] == progressing
+
+
+def test_what_a_pod_says_that_it_does_is_told_with_its_start() -> None:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _NOW}
+    running = [{"state": {"running": {"startedAt": _NOW}}}]
+    starts = pod(created=_NOW, conditions=[scheduled], containerStatuses=running)
+    seen = _whole(starts)
+    assert "loading" not in _status(seen)["startup"]
+    said = Loading("Starting", _NOW, None)
+    told = compute(Situation(_SERVICE, seen, (), None, _NOW, said))["startup"]
+    assert told == {**_status(seen)["startup"], "loading": {"phase": "Starting", "since": _NOW}}
 
 
 def test_without_a_service_in_front_nothing_is_ready() -> None:

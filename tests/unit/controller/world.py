@@ -19,6 +19,7 @@ from llmservice_operator.desired import Desired
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import CHILDREN
 from llmservice_operator.leader import Leader
+from llmservice_operator.loading import Inquiry
 from llmservice_operator.places import Places
 from llmservice_operator.prerequisites import Prerequisites
 from llmservice_operator.records import Key
@@ -65,6 +66,7 @@ class World:
             Prerequisites(client),
             Writer(client, self.store),
             Places(self.store, self.queue.add, sees_nodes=True),
+            Inquiry(self.store, leader.leads, self.queue.add),
             Reporter(client, self.store, Recorder(client, "me")),
             Desired(DEFAULTS),
         )
