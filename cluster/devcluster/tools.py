@@ -54,6 +54,7 @@ TOOLS = {
     "kube-proxy": _kubernetes("kube-proxy"),
     "kwok": Tool("kubernetes", "sigs.k8s.io/kwok/cmd/kwok"),
     "coredns": Tool("coredns", "github.com/coredns/coredns"),
+    "metrics-server": Tool("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     "helm": Tool("helm", "helm.sh/helm/v4/cmd/helm"),
     "pause": Tool("pause", "devcluster/pause"),
     "buildkitd": Tool("buildkit", "github.com/moby/buildkit/cmd/buildkitd"),
@@ -68,7 +69,7 @@ CONTROL_PLANE = (
     "kubectl",
     "kwok",
 )
-NODE = ("kubelet", "kube-proxy", "coredns", "pause")
+NODE = ("kubelet", "kube-proxy", "coredns", "metrics-server", "pause")
 
 
 def path(name: str) -> Path:

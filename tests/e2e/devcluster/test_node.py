@@ -161,7 +161,22 @@ def test_pods_stay_off_fake_nodes_unless_these_are_untainted(
     cluster.kubectl("delete", "pod/gpu", "node/fake", "--timeout=20s")
 
 
-@pytest.mark.parametrize("program", ["kubelet", "containerd", "coredns", "kube-proxy"])
+def test_what_a_pod_uses_is_known(clusters: tuple[Cluster, Cluster]) -> None:
+    for cluster in clusters:
+        wait_until("what the pod uses", lambda cluster=cluster: _known(cluster), 60)
+
+
+def _known(cluster: Cluster) -> bool:
+    try:
+        name, cpu, memory = cluster.kubectl("top", "pod", "web", "--no-headers").split()
+    except subprocess.CalledProcessError:  # the kubelet has not been asked twice yet
+        return False
+    return name == "web" and cpu.endswith("m") and memory.endswith("Mi") and memory != "0Mi"
+
+
+@pytest.mark.parametrize(
+    "program", ["kubelet", "containerd", "coredns", "kube-proxy", "metrics-server"]
+)
 def test_up_starts_what_died_and_the_pod_lives_on(
     clusters: tuple[Cluster, Cluster], program: str
 ) -> None:
@@ -172,6 +187,7 @@ def test_up_starts_what_died_and_the_pod_lives_on(
     os.kill(victim, signal.SIGKILL)
     wait_until("its end", lambda: not Path(f"/proc/{victim}").exists(), 5)
     cluster.up("node")
+    assert len(_programs(cluster, program)) == 1
     wait_until("the Service", lambda: _answers(cluster), 10)
     assert cluster.kubectl("get", "pod", "web", "-o", started) == before
 

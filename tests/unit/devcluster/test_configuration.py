@@ -1,10 +1,11 @@
 """What the components are told, read back from what is written for them."""
 
+import base64
 import json
 import tomllib
 
 import yaml
-from devcluster import containerd, controlplane, dns, keys, kubelet
+from devcluster import containerd, controlplane, dns, keys, kubelet, metrics
 from devcluster.certificates import Pair
 from devcluster.site import Site
 
@@ -97,3 +98,17 @@ def test_cluster_dns_is_the_service_that_pods_are_told(site: Site) -> None:
     assert service["spec"]["clusterIP"] == str(site.addresses.dns_service_ip)
     corefile = dns.configure(site) or (site.place.config / "Corefile").read_text()
     assert f"bind {site.addresses.node_ip}" in corefile
+
+
+def test_the_metrics_api_leads_to_the_node_and_its_server_is_checked(site: Site) -> None:
+    made = keys.create(site.place, site.addresses)
+    listed = {manifest["kind"]: manifest for manifest in metrics.manifests(made, site.addresses)}
+    api = listed["APIService"]["spec"]
+    assert base64.b64decode(api["caBundle"]) == made.cluster.pair.certificate.read_bytes()
+    assert "insecureSkipTLSVerify" not in api
+    (endpoint,) = listed["EndpointSlice"]["endpoints"]
+    assert endpoint["addresses"] == [str(site.addresses.node_ip)]
+    (port,) = listed["EndpointSlice"]["ports"]
+    flags = _flags(metrics.component(site, made, ()).argv)
+    assert flags["secure-port"] == str(port["port"])
+    assert flags["kubelet-certificate-authority"] == str(made.cluster.pair.certificate)
