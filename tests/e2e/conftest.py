@@ -18,11 +18,15 @@ from xdist.scheduler import LoadScopeScheduling
 
 from dev import stack
 from tests.e2e.devcluster.traces import Host
+from tests.e2e.provided import by_kind
 from tests.e2e.service import START_SECONDS, Service
 
 NAME = "e2e"
-_ORDER = ("demo", "answer", "quiet", "bad_input", "rollout", "healing", "deletion", "down")
-
+_ORDER = (
+    *("demo", "answer", "quiet", "bad_input"),
+    *("rollout", "healing", "scaling", "deletion", "down"),
+)
+collect_ignore = ["test_scaling.py"] if by_kind() else []  # kind brings no metrics-server
 
 # A hook of this folder sees the items of all of them.
 _HERE = Path(__file__).parent

@@ -1,12 +1,13 @@
 """Clients that never retry, against one LLMService, until standard input closes.
 
-    python3 load.py BASE_URL MODEL
+    python3 load.py BASE_URL MODEL KIND...
 
-Three kinds at once: one opens a connection for each request, one keeps its connection as long as
-the server does, one reads streams that outlast the grace of a draining server and must end with
-their sentinel. Each failure is final and written down. Prints "working" once each kind has an
-answer, and one JSON object at the end:
-{"fresh": n, "pooled": n, "streams": n, "failures": ["kind: what happened", ...]}
+The kinds that are named work at once. Each of three keeps most of a core busy: fresh opens a
+connection for each request, pooled keeps its connection as long as the server does, streams reads
+streams that outlast the grace of a draining server and must end with their sentinel. models asks
+ten times a second what is served, which costs next to nothing. Each failure is final and written
+down. Prints "working" once each kind has an answer, and one JSON object at the end:
+{"KIND": n, ..., "failures": ["kind: what happened", ...]}
 Runs inside a pod on Python's standard library.
 """
 
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 _TIMEOUT = 120  # two cores run two engines and a third that starts
 _PAUSE = 0.5  # room for the engine that starts meanwhile
+_SHORT_PAUSE = 0.1
 _STREAM_TOKENS = 400
 _MAX_FAILURES = 50
 
@@ -46,6 +48,10 @@ def post(connection: HTTPConnection, tokens: int, *, stream: bool) -> bytes:
     }
     headers = {"Content-Type": "application/json"}
     connection.request("POST", f"{url.path}/completions", json.dumps(body), headers)
+    return whole(connection)
+
+
+def whole(connection: HTTPConnection) -> bytes:
     response = connection.getresponse()
     answer = response.read()
     if response.status != 200:
@@ -78,6 +84,13 @@ def streams() -> None:
         raise RuntimeError(f"ended early: {lines[-2][:200].decode()}")
 
 
+def models() -> None:
+    connection = connect()
+    connection.request("GET", f"{url.path}/models")
+    json.loads(whole(connection))["data"][0]["id"]
+    connection.close()
+
+
 def repeat(kind: Callable[[], None]) -> None:
     while not stopping.is_set() and len(failures) < _MAX_FAILURES:
         begun = time.strftime("%H:%M:%S")
@@ -88,10 +101,11 @@ def repeat(kind: Callable[[], None]) -> None:
             failures.append(f"{kind.__name__} of {begun}: {type(error).__name__}: {error}")
             if kind is pooled:
                 kept.close()
-        time.sleep(_PAUSE)
+        time.sleep(_SHORT_PAUSE if kind is models else _PAUSE)
 
 
-threads = [threading.Thread(target=repeat, args=(kind,)) for kind in (fresh, pooled, streams)]
+kinds = {kind.__name__: kind for kind in (fresh, pooled, streams, models)}
+threads = [threading.Thread(target=repeat, args=(kinds[name],)) for name in sys.argv[3:]]
 for thread in threads:
     thread.start()
 while len(done) < len(threads) and not failures:

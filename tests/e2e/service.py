@@ -90,10 +90,12 @@ class Service:
         ).strip()
 
     @contextmanager
-    def load(self) -> Iterator["Load"]:
-        """Clients at work, each kind of which has had its first answer; gone with the block."""
+    def load(self, *kinds: str) -> Iterator["Load"]:
+        """Clients of these kinds, see load.py, each with its first answer; gone with the block."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        program = client.popen(self.cluster, self.namespace, _LOAD, self.url, self.name, **pipes)
+        program = client.popen(
+            self.cluster, self.namespace, _LOAD, self.url, self.name, *kinds, **pipes
+        )
         try:
             assert program.stdout
             assert program.stdout.readline() == "working\n"

@@ -37,7 +37,7 @@ def test_a_newer_image_and_argument_roll_out_without_a_failed_request(
     """Its control is in test_healing.py: the same clients see a pod that nothing replaces first."""
     (old,) = service.items("pods")
 
-    with service.load() as clients:
+    with service.load("fresh", "pooled", "streams") as clients:
         service.patch({"engine": {"image": newer_image, "args": {"max-model-len": 768}}})
         service.wait_settled(START_SECONDS)
         report = clients.stop()
