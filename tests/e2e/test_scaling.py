@@ -86,7 +86,8 @@ def _numbers(service: Service, file: Path) -> Iterator[Callable[[], list[int]]]:
 
 def _decided(service: Service) -> list[int]:
     """What the autoscaler said that it sets, in order."""
-    selector = f"involvedObject.name={service.name},reason=SuccessfulRescale"
+    (scaler,) = service.items("horizontalpodautoscalers")
+    selector = f"involvedObject.uid={scaler['metadata']['uid']},reason=SuccessfulRescale"
     listed = service.kubectl("get", "events", "--field-selector", selector, "-o", "json")
     told = sorted(json.loads(listed)["items"], key=lambda event: event["lastTimestamp"])
     return [int(found[1]) for event in told if (found := _SIZE.search(event["message"]))]
