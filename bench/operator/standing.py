@@ -35,6 +35,7 @@ async def stay_quiet(on: Subject, seconds: float) -> list[Figure]:
 
 
 async def restart(on: Subject) -> list[Figure]:
+    await on.still()
     before, peak = await on.written(), on.operator.memory()
     stopped = on.operator.stop()
     idle = await _start(on, "start with nothing to do")

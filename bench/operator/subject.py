@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmservice_operator.report import PROGRESS
+
 from bench.operator import samples, workload
 from bench.operator.api import Api, Manifest
 from bench.operator.figures import Figure
@@ -13,9 +15,10 @@ from bench.operator.floor import Floor
 from bench.operator.machine import Machine
 from bench.operator.process import Operator
 from bench.operator.samples import Asked, Written
-from bench.operator.view import Ref, View
+from bench.operator.view import Ref, TooLateError, View
 
 _OF_THE_FLOOR = 1.5  # at most so many times as long
+_STILL = PROGRESS + 5.0  # seconds; autoscalers look every 15 seconds, too
 AFTERWARDS = 3.0  # seconds in which a request too many would come
 
 
@@ -84,6 +87,14 @@ class Subject:
 
     async def asked(self) -> Asked:
         return samples.asked(await self.operator.metrics())
+
+    async def still(self) -> None:
+        """Return once the operator has written nothing for longer than it puts anything off."""
+        deadline, before = time.monotonic() + self.limit, -1
+        while before != (before := (await self.asked()).all_but_leases):
+            if time.monotonic() > deadline:
+                raise TooLateError(f"the operator writes on and on after {self.limit:.0f} s")
+            await asyncio.sleep(_STILL)
 
     async def afterwards(self) -> None:
         await asyncio.sleep(AFTERWARDS)

@@ -36,7 +36,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 R = TypeVar("R")
 NAMESPACE_TERMINATING, UNREADABLE = "NamespaceTerminating", "Unreadable"  # reasons of ApiError
 _TOO_MANY = 429
-PAGE = 500  # objects in one answer to a list
+PAGE = 100  # objects in one answer to a list: what is decoded at once takes memory for good
 
 
 class ApiError(Exception):

@@ -112,7 +112,7 @@ class ServerConfig(_Part):
 
     def to_yaml(self) -> str:
         """The file, every field written out, the same text for the same configuration."""
-        return yaml.safe_dump(self.model_dump(by_alias=True, mode="json"), sort_keys=True)
+        return yaml.dump(self.model_dump(by_alias=True, mode="json"), Dumper=yaml.CSafeDumper)
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
