@@ -35,7 +35,7 @@ class Listener:
         self.socket = socket.create_server(
             (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=six
         )
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._ended, self._handed_over = asyncio.Event(), False
         # Of a duplicate, so that closing what accepts leaves the socket open.
         self._server = self._loop.run_until_complete(
@@ -66,6 +66,10 @@ class Listener:
             self._loop.close()
 
     async def _end(self) -> None:
+        # asyncio drops what it has accepted and not yet begun to serve when a server is closed.
+        for accepting in self._server.sockets:
+            self._loop.remove_reader(accepting.fileno())
+        await asyncio.sleep(0)
         self._server.close()
         self._ended.set()
 
