@@ -75,8 +75,9 @@ class Controller:
             self._try_again(key, problems)
         else:
             self.queue.forget(key)
-        if wait := wait or status.due(situation):
-            self.queue.add_after(key, wait)
+        for seconds in (wait, status.due(situation)):
+            if seconds:
+                self.queue.add_after(key, seconds)
         if self._overtaken(observed, problems):
             self.queue.add(key)
 

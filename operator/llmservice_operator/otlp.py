@@ -134,6 +134,13 @@ def _template(path: str) -> str:
     return _NAMES.sub(nameless, path)
 
 
+def _nameless(record: logging.LogRecord) -> str:
+    """Its message with no more of an exception than its type: some repeat a header's value."""
+    given = record.args if isinstance(record.args, tuple) else (record.args,)
+    told = (type(arg).__name__ if isinstance(arg, BaseException) else arg for arg in given)
+    return record.msg % tuple(told) if record.args else record.getMessage()
+
+
 class _Exporter(OTLPSpanExporter):
     def __init__(self, on_success: Callable[[], None]) -> None:
         super().__init__()
@@ -162,7 +169,7 @@ class _Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING and not self._told:
             self._told = True
-            log.warning("spans do not arrive: %s", record.getMessage())
+            log.warning("spans do not arrive: %s", _nameless(record))
 
     def over(self) -> None:
         if self._told:

@@ -50,9 +50,9 @@ def from_environment() -> Spans:
     )
     if off or not any(os.environ.get(name) for name in _ENDPOINTS):
         return Spans()
-    from llmservice_operator.otlp import Sent  # noqa: PLC0415
-
     try:
+        from llmservice_operator.otlp import Sent  # noqa: PLC0415
+
         return Sent()
     except Exception as fault:  # noqa: BLE001 - of a variable's value; the operator's work is more
         log.warning("no spans are sent: %s", fault)

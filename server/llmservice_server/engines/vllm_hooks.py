@@ -85,11 +85,11 @@ def _prepare_weights(teller: _Teller, original: Callable[..., Any]) -> Callable[
     """DefaultModelLoader._prepare_weights: returns (folder, files, …), downloaded if need be."""
 
     @functools.wraps(original)
-    def prepare_weights(self: Any, source: Any, *args: Any, **kwargs: Any) -> Any:
+    def prepare_weights(*args: Any, **kwargs: Any) -> Any:
         with suppress(Exception):
-            if not Path(source).is_dir():
+            if not Path(args[1]).is_dir():
                 teller.begin(Phase.DOWNLOADING)
-        prepared = original(self, source, *args, **kwargs)
+        prepared = original(*args, **kwargs)
         with suppress(Exception):
             teller.begin(Phase.WEIGHTS)
             teller.expect(prepared[1])

@@ -175,14 +175,39 @@ async def test_a_wrong_variable_is_a_warning_and_no_end(
     assert "no spans are sent" in caplog.text
 
 
-async def test_a_header_that_cannot_be_read_is_not_in_the_log(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_variable_that_the_sdk_reads_as_it_is_imported_is_no_end_either(
+    collector: Collector,
 ) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", 'authorization=Bearer "s3cret"')
+    code = "from llmservice_operator import spans; print(type(spans.from_environment()).__name__)"
+    wrong = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **wrong},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "Spans\n"
+    assert "no spans are sent" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("header", "arrives"), [('Bearer "s3cret"', True), ("Basic%20s3cret%0As3cret", False)]
+)
+async def test_a_header_that_cannot_be_read_or_sent_is_not_in_the_log(
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    header: str,
+    arrives: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization={header}")
     told = spans.from_environment()
     await _reconciled(told)
     await told.stop()
-    assert collector.spans
+    assert bool(collector.spans) is arrives
+    assert arrives or "spans do not arrive" in caplog.text
     assert "s3cret" not in caplog.text
 
 
