@@ -4,8 +4,7 @@ Promises: every refusal is an ApiError with the server's own sentence and, where
 long to wait, and so is an answer that cannot be read; every request has a timeout and is counted;
 all but watches and the Lease keep the pace, and whoever is told 429 holds them up (pace.py);
 a write of anything but the Lease asks may_write right before it is sent, with its connection open.
-Never: a retry (the queue
-does that), a cache, a log of a body.
+Never: a retry (the queue does that), a cache, a log of a body.
 """
 
 import json

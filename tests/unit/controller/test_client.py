@@ -9,6 +9,8 @@ from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import LEASE, POD
 from llmservice_operator.leader import NotLeadingError
 
+from tests.unit.controller.loopback import serving
+
 
 async def test_a_leader_deposed_while_it_connects_sends_no_write_but_the_lease(
     monkeypatch: pytest.MonkeyPatch,
@@ -24,28 +26,21 @@ async def test_a_leader_deposed_while_it_connects_sends_no_write_but_the_lease(
         if deposed:
             raise NotLeadingError
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    client = Client(Connection(address, ssl.create_default_context()), may_write)
-    connect = client.connector.connect
+    async with serving(answer) as address:
+        client = Client(Connection(address, ssl.create_default_context()), may_write)
+        connect = client.connector.connect
 
-    async def connect_late(*args: object, **named: object) -> object:
-        nonlocal deposed
-        connection = await connect(*args, **named)  # pyright: ignore[reportArgumentType]
-        deposed = True
-        return connection
+        async def connect_late(*args: object, **named: object) -> object:
+            nonlocal deposed
+            connection = await connect(*args, **named)  # pyright: ignore[reportArgumentType]
+            deposed = True
+            return connection
 
-    await client.merge(POD, "ns", "led", {"spec": {}})
-    monkeypatch.setattr(client.connector, "connect", connect_late)
-    with pytest.raises(NotLeadingError):
-        await client.merge(POD, "ns", "late", {"spec": {}})
-    await client.merge(LEASE, "ns", "lease", {"spec": {}})
-    await client.get(POD, "ns", "read")
-
-    await client.close()
-    await runner.cleanup()
+        await client.merge(POD, "ns", "led", {"spec": {}})
+        monkeypatch.setattr(client.connector, "connect", connect_late)
+        with pytest.raises(NotLeadingError):
+            await client.merge(POD, "ns", "late", {"spec": {}})
+        await client.merge(LEASE, "ns", "lease", {"spec": {}})
+        await client.get(POD, "ns", "read")
+        await client.close()
     assert received == ["led", "lease", "read"]

@@ -14,6 +14,8 @@ from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import LEASE, POD
 from llmservice_operator.pace import Pace
 
+from tests.unit.controller.loopback import serving
+
 
 async def _turns(pace: Pace, number: int) -> list[tuple[float, int]]:
     """When each of so many askers had its turn, in seconds since they asked."""
@@ -70,7 +72,7 @@ async def test_one_answer_holds_up_everybody_for_a_bounded_time() -> None:
 
 
 @asynccontextmanager
-async def _serving(headers: dict[str, str]) -> AsyncIterator[tuple[Client, list[str]]]:
+async def _throttling(headers: dict[str, str]) -> AsyncIterator[tuple[Client, list[str]]]:
     """A server that refuses the second request, and what it was asked for since."""
     asked: list[str] = []
 
@@ -80,23 +82,17 @@ async def _serving(headers: dict[str, str]) -> AsyncIterator[tuple[Client, list[
             return web.Response(status=429, headers=headers, text="Too many requests")
         return web.json_response({})
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    client = Client(Connection(address, ssl.create_default_context()), lambda: None)
-    yield client, asked
-    await client.close()
-    await runner.cleanup()
+    async with serving(answer) as address:
+        client = Client(Connection(address, ssl.create_default_context()), lambda: None)
+        yield client, asked
+        await client.close()
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}])
 async def test_a_server_that_throttles_is_left_alone_by_all_but_the_lease_and_the_watches(
     headers: dict[str, str],
 ) -> None:
-    async with _serving(headers) as (client, asked):
+    async with _throttling(headers) as (client, asked):
 
         async def work(name: str) -> None:
             while True:

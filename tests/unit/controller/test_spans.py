@@ -21,6 +21,7 @@ from llmservice_operator.records import Key
 from llmservice_operator.spans import Spans
 
 from tests.collector import Collector, collecting
+from tests.unit.controller.loopback import serving
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _KEY = Key("ns", "x")
@@ -41,17 +42,11 @@ async def _client(told: Spans) -> AsyncIterator[Client]:
         found = "secrets" not in request.path
         return web.json_response({}, status=200 if found else 404)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    connection = Connection(address, ssl.create_default_context())
-    client = Client(connection, lambda: None, traces=told.requests)
-    yield client
-    await client.close()
-    await runner.cleanup()
+    async with serving(answer) as address:
+        connection = Connection(address, ssl.create_default_context())
+        client = Client(connection, lambda: None, traces=told.requests)
+        yield client
+        await client.close()
 
 
 async def _reconciled(told: Spans, number: str = "1f2e") -> str:
