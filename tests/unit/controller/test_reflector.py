@@ -5,6 +5,7 @@ import json
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import POD
 from llmservice_operator.records import Pod
 from llmservice_operator.reflector import Reflector
+
+from tests.unit.controller.loopback import serving
 
 _TOO_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 _SPURIOUS: list[Any] = [
@@ -76,26 +79,15 @@ class _Sink:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Any]:
-    runners: list[web.AppRunner] = []
-    clients: list[Client] = []
+    async with AsyncExitStack() as open_ones:
 
-    async def serving(server: _Server) -> Client:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", server.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        client = Client(Connection(address, ssl.create_default_context()), lambda: None)
-        clients.append(client)
-        return client
+        async def made(server: _Server) -> Client:
+            address = await open_ones.enter_async_context(serving(server.answer))
+            client = Client(Connection(address, ssl.create_default_context()), lambda: None)
+            open_ones.push_async_callback(client.close)
+            return client
 
-    yield serving
-    for client in clients:
-        await client.close()
-    for runner in runners:
-        await runner.cleanup()
+        yield made
 
 
 @pytest.mark.parametrize("spurious", _SPURIOUS)
