@@ -1,0 +1,22 @@
+"""The server's configuration file: the one contract between the operator and the server.
+
+Promises that a file which parses can be served as far as the file alone tells, and that one which
+does not is refused with one line that names the field, its fault and what to write. Imports
+pydantic and yaml only, reads no file and no environment: the operator imports it to render it.
+"""
+
+from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
+from llmservice_server.config.faults import ConfigError
+from llmservice_server.config.reserved_args import RESERVED_ARGS
+from llmservice_server.config.server import DrainConfig, LogLevel, ServerConfig
+
+__all__ = [
+    "RESERVED_ARGS",
+    "ConfigError",
+    "DrainConfig",
+    "EngineConfig",
+    "EngineType",
+    "LogLevel",
+    "ModelConfig",
+    "ServerConfig",
+]

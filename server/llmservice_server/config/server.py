@@ -1,0 +1,52 @@
+"""The whole file."""
+
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError
+
+from llmservice_server.config import strict_yaml
+from llmservice_server.config.engine import EngineConfig, ModelConfig
+from llmservice_server.config.faults import ConfigError, faults, one_line
+from llmservice_server.config.part import Part
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class DrainConfig(Part):
+    """Seconds after SIGTERM: serve on through the grace, then wait for what is in flight."""
+
+    grace_seconds: Annotated[int, Field(ge=0)] = 10
+    timeout_seconds: Annotated[int, Field(ge=0)] = 300
+
+
+class ServerConfig(Part):
+    """The whole file. Immutable; YAML names are camelCase."""
+
+    model: ModelConfig
+    engine: EngineConfig = EngineConfig()
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    drain: DrainConfig = DrainConfig()
+    log_level: LogLevel = "info"
+
+    def to_yaml(self) -> str:
+        """The file, every field written out, the same text for the same configuration."""
+        return yaml.dump(self.model_dump(by_alias=True, mode="json"), Dumper=yaml.CSafeDumper)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Parse a file's text.
+
+        Raises:
+            ConfigError: one line, naming each field that is wrong.
+        """
+        try:
+            document: object = strict_yaml.load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"not YAML: {one_line(str(error))}") from None
+        if not isinstance(document, dict):
+            raise ConfigError("not a mapping; write model:, engine:, port:, drain: and logLevel:")
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise ConfigError(faults(error)) from None
