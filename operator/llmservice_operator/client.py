@@ -3,7 +3,7 @@
 Promises: every refusal is an ApiError with the server's own sentence and, where it says so, how
 long to wait, and so is an answer that cannot be read; every request has a timeout and is counted;
 all but watches and the Lease keep the pace, and whoever is told 429 holds them up (pace.py);
-a write of anything but the Lease asks may_write right before it is sent, with its connection open.
+a write of anything but the Lease asks may_write in the moment in which its bytes leave.
 Never: a retry (the queue does that), a cache, a log of a body.
 """
 
@@ -17,6 +17,7 @@ from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection as Socket
 from yarl import URL
 
@@ -236,12 +237,27 @@ class Client:
 
 
 def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:
-    """Requests that ask once their connection is there: to open one takes time."""
+    """Requests that ask in the moment in which their first byte would leave.
+
+    Before it they wait for a connection and, up to Python 3.11, for the event loop, which a pause
+    of the process makes as long as it pleases. Headers are sent together with the body.
+    """
 
     class Asking(aiohttp.ClientRequest):
-        async def send(self, conn: Socket) -> aiohttp.ClientResponse:
-            may_write()
-            return await super().send(conn)
+        async def write_bytes(
+            self,
+            writer: AbstractStreamWriter,
+            conn: Socket,
+            content_length: int | None = None,
+        ) -> None:
+            try:
+                may_write()
+            except Exception as refused:  # noqa: BLE001  what waits for the answer gets this instead
+                if conn.protocol is not None:
+                    conn.protocol.set_exception(refused)
+                conn.close()
+            else:
+                await super().write_bytes(writer, conn, content_length)
 
     return Asking
 

@@ -15,7 +15,7 @@ from tests.e2e.service import Service
 @pytest.mark.skipif(os.environ.get("KEEP") == "1", reason="KEEP=1 keeps the cluster")
 def test_nothing_of_a_cluster_that_served_is_left(before: Host, applied: Service) -> None:
     layout = applied.cluster.layout
-    inside = traces.namespaces(layout)
+    inside = traces.Inside.now(layout)
     assert traces.processes(layout, inside), "there is something to leave behind"
 
     subprocess.run([sys.executable, "-m", "dev.demo", "down", NAME], timeout=120, check=True)

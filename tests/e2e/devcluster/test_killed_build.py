@@ -33,16 +33,16 @@ def test_nothing_outlives_a_build_that_is_killed(tmp_path: Path) -> None:
     before = traces.Host.now(store)
     process = subprocess.Popen([sys.executable, "-c", _BUILD, str(tmp_path)])
     try:
-        wait_until("the build's step", lambda: bool(traces.processes(step, set())), 300)
+        wait_until("the build's step", lambda: bool(traces.processes(step)), 300)
         private = {entry for entry in imagestore.scratch().iterdir() if entry.is_dir()}
         assert private
-        assert traces.processes(store, set())
+        assert traces.processes(store)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
     def ended() -> bool:
-        return not traces.processes(step, set()) | traces.processes(store, set())
+        return not traces.processes(step) | traces.processes(store)
 
     wait_until("their end", ended, 10)
     assert traces.Host.now(store) == before

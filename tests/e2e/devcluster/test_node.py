@@ -103,7 +103,7 @@ def _serve(cluster: Cluster) -> None:
 
 
 def _programs(cluster: Cluster, name: str) -> list[int]:
-    running = traces.processes(cluster.layout, traces.namespaces(cluster.layout))
+    running = traces.processes(cluster.layout, traces.Inside.now(cluster.layout))
     return [pid for pid, line in running.items() if Path(line.split()[0]).name == name]
 
 
@@ -218,14 +218,14 @@ def test_a_node_that_lost_everything_comes_back_with_its_pods(
 def test_down_of_clusters_that_ran_pods_leaves_nothing(
     clusters: tuple[Cluster, Cluster], before: list[traces.Host]
 ) -> None:
-    inside = [traces.namespaces(cluster.layout) for cluster in clusters]
-    for cluster, namespaces in zip(clusters, inside, strict=True):
-        assert len(namespaces) > 3  # the pods have their own
-        assert traces.processes(cluster.layout, namespaces)
+    inside = [traces.Inside.now(cluster.layout) for cluster in clusters]
+    for cluster, own in zip(clusters, inside, strict=True):
+        assert len(own.namespaces) > 3  # the pods have their own
+        assert traces.processes(cluster.layout, own)
     for cluster in clusters:
         cluster.down()
-    for cluster, namespaces, host in zip(clusters, inside, before, strict=True):
-        _assert_gone(cluster, namespaces, host)
+    for cluster, own, host in zip(clusters, inside, before, strict=True):
+        _assert_gone(cluster, own, host)
 
 
 @pytest.mark.parametrize("line", ["connected the node", "started kubelet"])
@@ -241,8 +241,8 @@ def test_down_after_a_killed_up_leaves_nothing(line: str) -> None:
         assert up.stdout
         assert any(line in said for said in up.stdout)
         up.kill()
-        inside = traces.namespaces(cluster.layout)
-        assert len(inside) == 3
+        inside = traces.Inside.now(cluster.layout)
+        assert len(inside.namespaces) == 3
         assert traces.processes(cluster.layout, inside)
         assert len(traces.outside_folder(cluster.layout)) > 2
         assert traces.Host.now(cluster.layout) == before
@@ -254,7 +254,7 @@ def test_down_after_a_killed_up_leaves_nothing(line: str) -> None:
     _assert_gone(cluster, inside, before)
 
 
-def _assert_gone(cluster: Cluster, inside: set[str], before: traces.Host) -> None:
+def _assert_gone(cluster: Cluster, inside: traces.Inside, before: traces.Host) -> None:
     assert traces.processes(cluster.layout, inside) == {}
     assert traces.outside_folder(cluster.layout) == []
     assert traces.Host.now(cluster.layout) == before

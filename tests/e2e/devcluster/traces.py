@@ -1,7 +1,10 @@
 """What a cluster with a real node has on this machine, read from the kernel."""
 
 import json
+import math
+import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,21 +60,37 @@ def init(place: Layout) -> int | None:
     return next((int(entry.name) for entry in found), None)
 
 
-def namespaces(place: Layout) -> set[str]:
-    """The namespaces of the node's first process and of its pods."""
-    first, pods = init(place), f"{cgroups.name(place.id)}/"
-    inside = [entry for entry in _processes() if pods in _read(entry / "cgroup")]
-    if first:
-        inside.append(Path(f"/proc/{first}"))
-    return {own for entry in inside for own in _own_namespaces(entry)}
+@dataclass(frozen=True)
+class Inside:
+    """The namespaces of the node's first process and of its pods, as they were at a moment.
+
+    at: in ticks since the machine started. The kernel gives the number of a namespace that ended
+    to the next one, of whatever cluster: who runs in it later says nothing about this one. What is
+    born of the node later ends with the process namespaces of those that were there.
+    """
+
+    namespaces: frozenset[str]
+    at: float
+
+    @classmethod
+    def now(cls, place: Layout) -> "Inside":
+        at = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
+        first, pods = init(place), f"{cgroups.name(place.id)}/"
+        inside = [entry for entry in _processes() if pods in _read(entry / "cgroup")]
+        if first:
+            inside.append(Path(f"/proc/{first}"))
+        return cls(frozenset(own for entry in inside for own in _own_namespaces(entry)), at)
+
+    def holds(self, entry: Path) -> bool:
+        return bool(_own_namespaces(entry) & self.namespaces) and _started(entry) <= self.at
 
 
-def processes(place: Layout, inside: set[str]) -> dict[int, str]:
-    """Command lines by number: those that name the cluster's folder or run in its namespaces."""
+def processes(place: Layout, inside: Inside | None = None) -> dict[int, str]:
+    """Command lines by number: those that name the cluster's folder or run inside of it."""
     found: dict[int, str] = {}
     for entry in _processes():
         line = _cmdline(entry)
-        if _own_namespaces(entry) & inside or f"{place.folder}/" in line:
+        if (inside and inside.holds(entry)) or f"{place.folder}/" in line:
             found[int(entry.name)] = line
     return found
 
@@ -99,6 +118,12 @@ def _own_namespaces(entry: Path) -> set[str]:
         return {str((entry / "ns" / kind).readlink()) for kind in _NAMESPACES}
     except OSError:  # it ended meanwhile
         return set()
+
+
+def _started(entry: Path) -> float:
+    """In ticks since the machine started; proc(5), stat, field 22. Infinite where it has ended."""
+    _, _, fields = _read(entry / "stat").rpartition(") ")
+    return float(fields.split()[19]) if fields else math.inf
 
 
 def _cmdline(entry: Path) -> str:

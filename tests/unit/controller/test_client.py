@@ -1,7 +1,9 @@
 """What the client promises about the moment in which a write is sent."""
 
 import ssl
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from llmservice_operator.client import Client
@@ -12,9 +14,7 @@ from llmservice_operator.leader import NotLeadingError
 from tests.unit.controller.loopback import serving
 
 
-async def test_a_leader_deposed_while_it_connects_sends_no_write_but_the_lease(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_leader_deposed_until_the_bytes_leave_sends_no_write_but_the_lease() -> None:
     received: list[str] = []
     deposed = False
 
@@ -26,18 +26,16 @@ async def test_a_leader_deposed_while_it_connects_sends_no_write_but_the_lease(
         if deposed:
             raise NotLeadingError
 
+    async def depose(*heard: Any) -> None:
+        nonlocal deposed
+        deposed = deposed or heard[-1].url.name == "late"
+
+    last = aiohttp.TraceConfig()
+    last.on_request_headers_sent.append(depose)  # rather: are ready to be sent with the body
     async with serving(answer) as address:
-        client = Client(Connection(address, ssl.create_default_context()), may_write)
-        connect = client.connector.connect
-
-        async def connect_late(*args: object, **named: object) -> object:
-            nonlocal deposed
-            connection = await connect(*args, **named)  # pyright: ignore[reportArgumentType]
-            deposed = True
-            return connection
-
+        connection = Connection(address, ssl.create_default_context())
+        client = Client(connection, may_write, traces=[last])
         await client.merge(POD, "ns", "led", {"spec": {}})
-        monkeypatch.setattr(client.connector, "connect", connect_late)
         with pytest.raises(NotLeadingError):
             await client.merge(POD, "ns", "late", {"spec": {}})
         await client.merge(LEASE, "ns", "lease", {"spec": {}})
