@@ -31,6 +31,9 @@ rest_client_requests_total{code="201",kind="Event",method="POST"} 4.0
 rest_client_requests_total{code="200",kind="Lease",method="PUT"} 5.0
 rest_client_requests_total{code="200",kind="Lease",method="GET"} 1.0
 rest_client_requests_total{code="<error>",kind="Secret",method="GET"} 6.0
+rest_client_requests_total{code="200",kind="Pod",method="GET"} 3.0
+llmservice_operator_watch_restarts_total{kind="Pod",reason="ended"} 2.0
+llmservice_operator_watch_restarts_total{kind="Node",reason="failed"} 1.0
 rest_client_requests_created{code="200",kind="Lease",method="PUT"} 1.7e+09
 """
 
@@ -40,7 +43,7 @@ def test_writes_of_children_and_statuses_are_counted_and_no_others() -> None:
     assert written(_API_SERVER).since(Written(1, 2)) == Written(10, 10)
 
 
-def test_the_operators_requests_are_counted_by_purpose() -> None:
+def test_the_operators_requests_are_counted_by_purpose_without_watches_opened_anew() -> None:
     assert asked(_OPERATOR) == Asked(writes=5, events=4, leases=6, reads=6)
     assert asked(_OPERATOR).all_but_leases == 15
 
