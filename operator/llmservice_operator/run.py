@@ -51,6 +51,7 @@ async def run(settings: Settings) -> int:
     """Until a signal (returns 0) or until a task dies (returns 1)."""
     logs.configure(settings.log_level)
     sys.setrecursionlimit(RECURSION)
+    gc.set_threshold(GARBAGE, 20, 20)
     stop = asyncio.Event()
 
     def on_signals() -> None:
@@ -160,7 +161,6 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 20)
 
 
 async def _end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
