@@ -2,10 +2,10 @@
 
 kopf watches the LLMServices; everything else that concerns them (children and pods by our label,
 nodes and what other pods take of them, where we may see that) has a reflector of ours, on the same
-connections. kopf does not say
-when its first list is complete, nor what was deleted while its watch was down, and an error that
-it does not expect ends it. So each list that kopf takes is followed by one of ours, which the
-store compares with what it has, and a kopf that ended is started again after a back-off.
+connections. kopf does not say when its first list is complete, nor what was deleted while its watch
+was down, and an error that it does not expect ends it. So kopf's lists are made empty, but for the
+version that it watches from, and each is followed by one of ours, which the store compares with
+what it has; a kopf that ended is started again after a back-off.
 
 One of several namespaces may be refused to us: it was deleted, and our Role with it. It is left
 out, with a warning, and looked at again and again; kopf starts anew without it, and with it.
@@ -42,6 +42,7 @@ _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without ou
 _STREAM = 300  # seconds until the server ends kopf's stream; kopf does not tell of bookmarks
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
 SOON = 0.3  # seconds: a Deployment and its pods change many times in a row, one look does for all
+_NOTHING = "metadata.name=-"  # no object has that name
 SCENERY_WAIT = 10.0  # seconds, for what only explains
 
 log = logging.getLogger(__name__)
@@ -172,9 +173,13 @@ class Watch:
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         request.headers.update(self._client.connection.headers())
+        url = request.url
+        lists = url.path.endswith(f"/{LLM_SERVICE.plural}") and "watch" not in url.query
+        if lists:
+            request.url = url.update_query(fieldSelector=_NOTHING)
         response = await send(request)
         self._heard = time.monotonic()
-        if request.url.path.endswith(f"/{LLM_SERVICE.plural}") and "watch" not in request.url.query:
+        if lists:
             self._relist.set()
         return response
 
