@@ -1,7 +1,8 @@
 """The status as it goes to the API server: only when it differs, at most once a second each.
 
-What a new spec leads to is told once its children have had a second to act on it, and how far
-something has come (pods, phases of a start) only where it goes on for long: news are told at once.
+What a new spec or a write of children leads to is told once these have had a second to act on it,
+so that no child waits behind a status; how far something has come (pods, phases of a start) is told
+only where it goes on for long, and other news at once.
 Promises: an equal status sends nothing; the answer enters the store at once; a resource that
 turns out to be gone leaves the store. Events follow a status that was written, never another.
 """
@@ -24,10 +25,11 @@ PROGRESS = 15.0
 
 
 class _Last(NamedTuple):
-    """When a status for that generation was written, or first wanted."""
+    """When a status for that generation was written or, where one is put off, since when it is."""
 
     generation: int
     at: float
+    put_off: bool = False
 
 
 class Reporter:
@@ -35,13 +37,16 @@ class Reporter:
         self._client, self._store, self._recorder = client, store, recorder
         self._last: dict[Key, _Last] = {}
 
-    async def report(self, known: Resource, status: Manifest) -> float:
-        """Returns the seconds to wait before trying again; 0 where the status is right now."""
+    async def report(self, known: Resource, status: Manifest, *, acted: bool = False) -> float:
+        """Returns the seconds to wait before trying again; 0 where the status is right now.
+
+        acted: children were written just now.
+        """
         patch = merge_patch(known.status, status)
         if not patch:
             return 0.0
         now = time.monotonic()
-        last = self._last[known.key] = self._since(known, now)
+        last = self._last[known.key] = self._since(known, now, acted=acted)
         pause = PAUSE if is_news(known.status, status) else PROGRESS
         if (wait := last.at + pause - now) > 0:
             return wait
@@ -59,14 +64,13 @@ class Reporter:
         self._recorder.announce(known, transitions(known.status, status))
         return 0.0
 
-    def _since(self, known: Resource, now: float) -> _Last:
-        last, told = self._last.get(known.key), known.status.get("observedGeneration")
-        if last is None:
-            return _Last(known.generation, 0.0 if told == known.generation else now)
-        if last.generation == known.generation:
-            return last
-        # Edits that follow each other closely do not put it off again and again.
-        return _Last(known.generation, now if told == last.generation else last.at)
+    def _since(self, known: Resource, now: float, *, acted: bool) -> _Last:
+        told = known.status.get("observedGeneration", 0)
+        last = self._last.get(known.key) or _Last(told, 0.0)
+        edited = known.generation != last.generation == told
+        if (acted or edited) and not last.put_off:  # once, whatever follows closely
+            return _Last(known.generation, now, put_off=True)
+        return last._replace(generation=known.generation)
 
     def forget(self, key: Key) -> None:
         self._last.pop(key, None)

@@ -57,19 +57,19 @@ class _World:
         assert known is not None
         return known.status
 
-    def come(self, seconds: float, wanted: Manifest) -> None:
+    def come(self, seconds: float, wanted: Manifest, *, acted: bool = False) -> None:
         """So much later the status should be this. Whoever is told to wait comes again then."""
         end = self.now + seconds
         while self._due is not None and self._due <= end:
             self.now, self._due = self._due, None
             self._reconcile()
         self.now, self._wanted = end, wanted
-        self._reconcile()
+        self._reconcile(acted=acted)
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, *, acted: bool = False) -> None:
         known = self.store.resource(_KEY)
         assert known is not None
-        wait = asyncio.run(self.reporter.report(known, self._wanted))
+        wait = asyncio.run(self.reporter.report(known, self._wanted, acted=acted))
         self._due = self.now + wait if wait else None
 
 
@@ -169,3 +169,17 @@ def test_edits_that_never_end_do_not_silence_the_status(world: _World) -> None:
         world.edit()
         world.come(0.3, _rollout(world, 0))
     assert 25 <= len(world.writes) <= 31
+
+
+def test_what_a_write_of_children_leads_to_is_told_a_second_later(world: _World) -> None:
+    world.come(0, _status(1))
+    world.come(60, _status(0, ready="False"), acted=True)  # a child was gone, and is back
+    assert len(world.writes) == 1
+    world.come(PAUSE, _status(0, ready="False"))
+    assert world.writes[1:] == [world.now]
+
+
+def test_a_child_that_is_written_again_and_again_does_not_silence_the_status(world: _World) -> None:
+    for number in range(100):
+        world.come(0.3, _status(1, ready=f"{number % 2 == 0}"), acted=True)
+    assert 20 <= len(world.writes) <= 31
