@@ -162,8 +162,8 @@ class Store:
         return frozenset(concerns) if was != why else NONE
 
     def _remember_gone(self, record: Record, version: int) -> None:
-        self._gone.pop(name := _full_name(record), None)  # to the end of the order
-        self._gone[name] = version
+        before = self._gone.pop(name := _full_name(record), version)  # to the end of the order
+        self._gone[name] = max(before, version)
         if len(self._gone) > _GONE:
             del self._gone[next(iter(self._gone))]
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from llmservice_operator.placement import NodeFacts, Place, Scheduled
 from llmservice_operator.records import Child, Key, Ref
 from llmservice_operator.store import _GONE, Store
@@ -12,6 +14,9 @@ from tests.unit.controller.objects import child, pod, resource
 
 _X = frozenset({Key("ns", "x")})
 _SERVICE = Ref("Service", "ns", "x")
+
+# An object that is made and deleted again and again: its states and its ends, by version.
+_HISTORY = [("remove" if number % 3 == 0 else "put", number) for number in range(1, 13)]
 
 
 def child_of_x(version: int) -> Child:
@@ -160,6 +165,18 @@ def test_what_is_gone_does_not_come_back_with_an_answer_that_was_overtaken(
     assert store.replace(kind, "", [], version=20) == _X
     assert store.put(record(version=19)) == frozenset()
     assert store.put(record(version=21)) == _X
+
+
+@given(st.integers(1, 12).flatmap(lambda length: st.permutations(_HISTORY[:length] * 2)))
+def test_in_whatever_order_it_hears_of_everything_it_ends_with_what_there_is(
+    told: list[tuple[str, int]],
+) -> None:
+    store = Store()
+    for what, version in told:
+        getattr(store, what)(child("Service", version=version))
+    last, version = max(told, key=lambda event: event[1])
+    found = store.child(_SERVICE)
+    assert (found and found.version) == (version if last == "put" else None)
 
 
 def test_a_namespace_that_is_left_out_may_come_back_as_it_was() -> None:
