@@ -48,14 +48,14 @@ class Converged:
             services.wait_condition(self._kube, name, "Ready", "True", "Serving", seconds)
             services.wait_condition(self._kube, name, "Progressing", "False", "UpToDate", seconds)
             services.wait_condition(self._kube, name, "Degraded", "False", "AsExpected", seconds)
-        eventually("the children are those that are rendered", lambda: self._complete(names), 40)
+        self._wait_complete(names)
         self.quiet()
         for name in names:
             self._as_rendered(name)
         for was in self._foreign:
             now = self._kube.there(was["kind"], was["metadata"]["name"])
             assert now["metadata"] == was["metadata"], "it is not ours and was changed"
-        assert self._complete(names)
+        assert not self._amiss(names)
 
     def quiet(self) -> None:
         """Nothing is written any more."""
@@ -65,15 +65,33 @@ class Converged:
             before = now
             time.sleep(_QUIET)
 
-    def _complete(self, names: tuple[str, ...]) -> bool:
+    def _wait_complete(self, names: tuple[str, ...]) -> None:
+        amiss: list[str] = []
+
+        def complete() -> bool:
+            nonlocal amiss
+            amiss = self._amiss(names)
+            return not amiss
+
+        try:
+            eventually("the children are those that are rendered", complete, 40)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {', '.join(amiss)}") from None
+
+    def _amiss(self, names: tuple[str, ...]) -> list[str]:
+        """What is missing, and what should not be there."""
         wanted = {rollout.ref_of(m)[::2] for name in names for m in self._rendered(name)}
         there = {
-            (kind, obj["metadata"]["name"])
+            (kind, obj["metadata"]["name"]): obj["metadata"]
             for kind in CHILDREN
             for obj in self._kube.list(kind, "app.kubernetes.io/managed-by=llmservice-operator")
             if obj["metadata"]["name"] != "bystander"
         }
-        return wanted == there
+        surplus = [(name, _history(there[name])) for name in sorted(there.keys() - wanted)]
+        return [
+            *(f"{kind} {name} is missing" for kind, name in sorted(wanted - there.keys())),
+            *(f"{kind} {name} is still there, {history}" for (kind, name), history in surplus),
+        ]
 
     def _rendered(self, name: str) -> tuple[Manifest, ...]:
         resource = {"kind": "LLMService", **self._kube.there("LLMService", name)}
@@ -90,6 +108,11 @@ class Converged:
             live = self._kube.there(manifest["kind"], manifest["metadata"]["name"])
             applied = self._kube.apply(manifest, manager=records.FIELD_MANAGER, dry_run=True)
             assert _timeless(applied) == _timeless(live), f"{manifest['kind']} {name} differs"
+
+
+def _history(metadata: Manifest) -> Manifest:
+    told = ("creationTimestamp", "deletionTimestamp", "ownerReferences", "resourceVersion")
+    return {name: metadata[name] for name in told if name in metadata}
 
 
 def _timeless(obj: Manifest) -> Any:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ _BATCH = 0.2  # seconds of events that are doubled and put into any order
 _KEPT = ("Content-Type", "Retry-After", "Content-Encoding")
 
 
+@dataclass
+class _Plan:
+    """What happens at a write: how many are left until then, and is it carried out?"""
+
+    left: int
+    happens: Callable[[], object]
+    arrives: bool
+
+
 class Proxy:
     """Runs in a thread of its own, on a loopback port. What it does may be changed at any time."""
 
@@ -31,11 +41,14 @@ class Proxy:
         self._chance = random.Random(1)
         self.port = 0
         self.writes: Counter[str] = Counter()  # by "METHOD plural", but for the Lease
-        self._at_write: tuple[int, bool, Callable[[], None]] | None = None
+        self._plan: _Plan | None = None
+        self._planning = threading.Lock()
         self.heal()
 
     def heal(self) -> None:
-        """Fail no more."""
+        """Fail no more. What was planned has happened when this returns, or never will, even if the
+        write that it waited for is on its way.
+        """
         self.down = False  # every connection is dropped
         self.delay = 0.0  # seconds until a request is passed on
         self.errors: tuple[int, ...] = ()  # codes, of which one answers a share of the requests
@@ -44,11 +57,13 @@ class Proxy:
         self.cut_every = 0.0  # seconds until a watch is cut
         self.stalls = False  # watches that are open or get opened now never bring anything again
         self.shuffles = False  # events come twice and in any order
-        self._at_write = None
+        with self._planning:
+            self._plan = None
 
-    def at_write(self, number: int, happens: Callable[[], None], *, arrives: bool) -> None:
+    def at_write(self, number: int, happens: Callable[[], object], *, arrives: bool) -> None:
         """Before the answer to the so-many-th write from now on; arrives: is it carried out?"""
-        self._at_write = (number, arrives, happens)
+        with self._planning:
+            self._plan = _Plan(number, happens, arrives)
 
     def kubeconfig(self, folder: Path) -> Path:
         """Leads here, with the same credentials."""
@@ -115,9 +130,9 @@ class Proxy:
             return _dropped(request)
         if self.errors and self._chance.random() < self.share:
             return _error(self._chance.choice(self.errors))
-        happens, arrives = self._count(request)
-        if not arrives:
-            happens()
+        plan = self._count(request)
+        if plan and not plan.arrives:
+            self._carry_out(plan)
             return _dropped(request)
         headers = {k: v for k, v in request.headers.items() if k.lower() != "host"}
         async with session.request(
@@ -130,20 +145,26 @@ class Proxy:
             if request.query.get("watch") == "true":
                 return await self._stream(request, found)
             body = await found.read()
-            happens()
+            if plan:
+                self._carry_out(plan)
             return web.Response(status=found.status, body=body, headers=_headers(found))
 
-    def _count(self, request: web.Request) -> tuple[Callable[[], None], bool]:
-        """What happens once this request is carried out, and whether it is."""
+    def _count(self, request: web.Request) -> _Plan | None:
+        """What is planned for this request."""
         plural = request.path.split("/namespaces/")[-1].split("/")[1]
         if request.method == "GET" or plural == "leases":
-            return lambda: None, True
+            return None
         self.writes[f"{request.method} {plural}"] += 1
-        if self._at_write is None:
-            return lambda: None, True
-        number, arrives, happens = self._at_write
-        self._at_write = (number - 1, arrives, happens) if number > 1 else None
-        return (lambda: None, True) if number > 1 else (happens, arrives)
+        if (plan := self._plan) is None:
+            return None
+        plan.left -= 1
+        return plan if plan.left == 0 else None
+
+    def _carry_out(self, plan: _Plan) -> None:
+        with self._planning:
+            if self._plan is plan:  # not if it was healed meanwhile
+                self._plan = None
+                plan.happens()
 
     async def _stream(
         self, request: web.Request, found: aiohttp.ClientResponse

@@ -1,7 +1,9 @@
 """Killed at every write of a reconcile, the operator finishes the work when it is back."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -31,16 +33,13 @@ class Deaths:
         number, survived = 0, False
         while not survived:
             number += 1
-            self._proxy.at_write(number, self._die, arrives=self._arrives[number % 2])
+            die = partial(self._operator.stop, signal.SIGKILL)
+            self._proxy.at_write(number, die, arrives=self._arrives[number % 2])
             yield number
             survived = self._wait(quiet)
             if not survived:
                 self._operator.start()
             self._proxy.heal()
-
-    def _die(self) -> None:
-        assert self._operator.process
-        self._operator.process.kill()
 
     def _wait(self, quiet: float) -> bool:
         """False once it is dead, True once it has written nothing for a while."""

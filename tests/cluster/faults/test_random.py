@@ -4,9 +4,12 @@ tests/unit/controller/test_converges.py.
 
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -47,7 +50,14 @@ _OPERATIONS = st.one_of(
     st.tuples(st.just("shuffle")),
     st.tuples(st.just("wait"), st.sampled_from([0.05, 0.3, 1.0])),
 )
+_LOG = 50_000  # characters of it that a failure shows at most
 _runs = itertools.count()
+
+
+@pytest.fixture
+def failed() -> list[Exception]:
+    """What the first sequence that failed failed of."""
+    return []
 
 
 @pytest.mark.timeout(lasting(300, 3600))
@@ -65,24 +75,42 @@ def test_whatever_happens_it_ends_as_it_should(
     proxy: Proxy,
     kube: Kube,
     converged: Callable[..., None],
+    failed: list[Exception],
     operations: list[tuple[Any, ...]],
 ) -> None:
+    if failed:  # it is played once more to be shown: it might pass now, or fail of something else
+        raise failed[0]
     names = {name: f"{name}{next(_runs)}" for name in _NAMES}
+    played = [f"{names}"]
+    logged = behind.log.stat().st_size
     try:
         for name in names.values():
             kube.create(services.minimal(name))
         for operation in operations:
+            played.append(f"{datetime.now(UTC).time()} {operation}")
             with suppress(RefusedError):  # what is not there cannot be changed
                 _play(behind, proxy, kube, names, operation)
         proxy.heal()
-        time.sleep(0.5)  # the write under way may still be the one that it dies of
+        played.append(f"{datetime.now(UTC).time()} healed")
         if not behind.runs():
-            behind.launch()
+            _launch(behind)
         behind.wait_ready()
         converged(*names.values(), seconds=120)
-    finally:  # or the next sequence fails too, and hides the one that did
+        assert behind.runs(), "it ended by itself"
+    except Exception as failure:
+        log = behind.log.read_bytes()[logged:].decode()[-_LOG:]
+        failure.add_note("\n".join([*played, log]))
+        failed.append(failure)
+        raise
+    finally:
         for name in names.values():
             kube.delete("LLMService", name)
+
+
+def _launch(behind: Operator) -> None:
+    assert behind.process
+    assert behind.process.poll() == -signal.SIGKILL, "it ended by itself"
+    behind.launch()
 
 
 def _play(  # noqa: C901 - a table
@@ -100,10 +128,9 @@ def _play(  # noqa: C901 - a table
             kube.delete(kind, names[name])
         case "kill", number, arrives:
             if behind.runs():
-                assert behind.process
-                proxy.at_write(number, behind.process.kill, arrives=arrives)
+                proxy.at_write(number, partial(behind.stop, signal.SIGKILL), arrives=arrives)
             else:
-                behind.launch()
+                _launch(behind)
         case "cut":
             proxy.cut()
         case "errors", code:
