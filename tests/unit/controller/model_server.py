@@ -41,6 +41,7 @@ class ModelServer:
 
     def __init__(self) -> None:
         self.objects: dict[Name, Stored] = {}
+        self.events: list[tuple[str, Manifest]] = []  # all that a watch has brought so far
         self.clock = 10
         self.writes = 0
         self.crash_in: int | None = None  # the operator dies when it sends its n-th write
@@ -70,8 +71,7 @@ class ModelServer:
             stored = self._stored((kind.name, name))
             if stored.uid != patch["metadata"]["uid"]:
                 raise ApiError(409, "Conflict", "uid")
-            stored.status = _merge(stored.status, patch["status"])
-            stored.version = self._tick()
+            self.report((kind.name, name), _merge(stored.status, patch["status"]))
             return self.shown((kind.name, name))
 
         return self._written(merged)
@@ -81,8 +81,7 @@ class ModelServer:
             if self._stored((kind.name, name)).uid != uid:
                 raise ApiError(409, "Conflict", "uid")
             self.on_delete((kind.name, name))
-            del self.objects[kind.name, name]
-            self._tick()
+            self.remove((kind.name, name))
 
         self._written(deleted)
 
@@ -136,7 +135,7 @@ class ModelServer:
         self._set(stored, leaves, manager)
         stored.owners[manager] = set(leaves)
         self._default(name, stored)
-        self._bump(stored, before)
+        self._bump(name, before)
         return self.shown(name)
 
     def edit(self, name: Name, path: Path, value: Any, manager: str) -> None:
@@ -144,11 +143,20 @@ class ModelServer:
         stored = self._stored(name)
         before = copy.deepcopy((stored.content, stored.owners))
         self._set(stored, {path: value}, manager)
-        self._bump(stored, before)
+        self._bump(name, before)
+
+    def report(self, name: Name, status: Manifest) -> None:
+        """A controller tells of an object."""
+        stored = self._stored(name)
+        stored.status, stored.version = status, self._tick()
+        self.events.append(("MODIFIED", self.shown(name)))
 
     def remove(self, name: Name) -> None:
-        self.objects.pop(name, None)
         self._tick()
+        if name in self.objects:
+            self.objects[name].version = self.clock
+            self.events.append(("DELETED", self.shown(name)))
+            del self.objects[name]
 
     def gc(self) -> None:
         """Objects whose owner is gone go."""
@@ -188,11 +196,13 @@ class ModelServer:
         if name[0] == "Deployment":
             stored.content["spec"].setdefault("replicas", 1)
 
-    def _bump(self, stored: Stored, before: tuple[Manifest, Any]) -> None:
+    def _bump(self, name: Name, before: tuple[Manifest, Any]) -> None:
+        stored = self.objects[name]
         if before != (stored.content, stored.owners):
             stored.version = self._tick()
             if before[0].get("spec") != stored.content.get("spec"):
                 stored.generation += 1
+            self.events.append(("MODIFIED", self.shown(name)))
 
     def _stored(self, name: Name) -> Stored:
         if name not in self.objects:

@@ -1,9 +1,9 @@
 """Whatever happens in whatever order, the operator ends with what render wants, and nothing else.
 
 Random edits, drift, foreign objects, crashes and failures at any write, changes between any two
-writes of one reconcile and between a write and its answer, events that are lost or old, lists that
-were overtaken, pods of older revisions that live on. In the end a reconcile runs only where
-something asked for one: the store's news, or the reconcile before it.
+writes of one reconcile and between a write and its answer, events that are lost, old or out of
+order, lists that were overtaken, pods of older revisions that live on. In the end a reconcile runs
+only where something asked for one: the store's news, or the reconcile before it.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ _OPERATIONS = st.one_of(
     ),
     st.tuples(st.just("hear"), st.booleans()),
     st.tuples(st.just("relist"), st.none()),
+    st.tuples(st.just("stream"), st.integers(0, 9), st.integers(0, 99)),
     st.tuples(st.just("overtaken lists"), st.booleans()),
     st.tuples(st.just("pod"), st.booleans()),
     st.tuples(
@@ -114,6 +115,8 @@ def _happen(world: World, what: str, *how: Any) -> None:  # noqa: C901 - a table
             world.hear(old=how[0])
         case "settle":
             world.settle_deployments()
+        case "stream":
+            world.stream(*how)
         case "overtaken lists":
             world.overtaken_lists(arrive=how[0])
         case "pod":
@@ -122,14 +125,16 @@ def _happen(world: World, what: str, *how: Any) -> None:  # noqa: C901 - a table
             world.relist()
 
 
-async def _end(world: World) -> int:
-    """Quiet at last: events come, garbage is collected. Returns the writes of the last round."""
+async def _end(world: World, *, lists: bool) -> int:
+    """Quiet at last: garbage is collected, lists come, or events and no list. Returns the writes of
+    the last round.
+    """
     before = 0
-    for _ in range(12):
+    for number in range(12):
         before = world.server.writes
         world.server.gc()
         world.settle_deployments()
-        world.relist()
+        world.relist() if lists else world.stream(0, number)
         if world.queue.due:
             await world.reconcile()
     return world.server.writes - before
@@ -145,29 +150,46 @@ _ENDS_MEANWHILE: list[tuple[Any, ...]] = [
     ("meanwhile", 1, False, ("settle",)),
 ]
 
+# A child is deleted, brought back and deleted; both ends are heard, then the first again, and then
+# how it was between them.
+_AN_END_AGAIN: list[tuple[Any, ...]] = [
+    ("stream", 0, 1),
+    ("reconcile", None),
+    ("drift", "Service", "delete"),
+    ("stream", 0, 1),
+    ("reconcile", None),
+    ("drift", "Service", "delete"),
+    ("stream", 3, 2),
+]
+
 
 @pytest.mark.timeout(lasting(300, 3600))
-@example(0, [("meanwhile", 1, True, ("spec", 1))])
-@example(0, _ENDS_MEANWHILE)
+@example(first=0, operations=[("meanwhile", 1, True, ("spec", 1))], lists=True)
+@example(first=0, operations=_ENDS_MEANWHILE, lists=True)
+@example(first=0, operations=_AN_END_AGAIN, lists=False)
 @settings(max_examples=lasting(150, 5000), deadline=None)
-@given(st.integers(0, len(SPECS) - 1), st.lists(_OPERATIONS, max_size=20))
+@given(
+    first=st.integers(0, len(SPECS) - 1),
+    operations=st.lists(_OPERATIONS, max_size=20),
+    lists=st.booleans(),
+)
 def test_it_ends_with_what_render_wants_and_touches_nothing_else(
-    first: int, operations: list[tuple[Any, ...]]
+    first: int, operations: list[tuple[Any, ...]], *, lists: bool
 ) -> None:
     # There is no clock in here.
     pause, report.PAUSE = report.PAUSE, 0.0
     at_once, contest.AT_ONCE, apply.AT_ONCE = contest.AT_ONCE, 1000, 1000
     try:
-        _check(first, operations)
+        _check(first, operations, lists=lists)
     finally:
         report.PAUSE = pause
         contest.AT_ONCE = apply.AT_ONCE = at_once
 
 
-def _check(first: int, operations: list[tuple[Any, ...]]) -> None:
+def _check(first: int, operations: list[tuple[Any, ...]], *, lists: bool) -> None:
     world = World()
     asyncio.run(_play(world, first, operations))
-    last_writes = asyncio.run(_end(world))
+    last_writes = asyncio.run(_end(world, lists=lists))
 
     assert last_writes == 0, "it writes on and on"
     fell_to_one = ("Deployment", ("spec", "replicas"))

@@ -7,6 +7,7 @@ that a pod has or could start with.
 """
 
 import copy
+import random
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -50,6 +51,7 @@ class World:
         self.foreign: dict[Name, Manifest] = {}
         self._overtaken: dict[Name, Manifest] = {}
         self._old_lists: list[tuple[str, list[Any], int]] = []
+        self._streamed = 0  # events of the server
         self.pods: dict[str, Manifest] = {}
         self.server.on_delete = self._deleted
         self.queue = _Queue()
@@ -111,6 +113,22 @@ class World:
             elif "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {}):
                 self._told(self.store.put(records.child(shown)))
 
+    def stream(self, again: int, seed: int) -> None:
+        """New events, and so many from before, come twice and in any order."""
+        events = self.server.events[max(0, self._streamed - again) :] * 2
+        self._streamed = len(self.server.events)
+        random.Random(seed).shuffle(events)
+        for what, shown in events:
+            if "app.kubernetes.io/managed-by" in shown["metadata"].get("labels", {}):
+                record: Any = records.child(shown)
+            elif shown["kind"] == "LLMService":
+                record = records.resource(shown)
+            else:
+                continue
+            self._told(self.store.remove(record) if what == "DELETED" else self.store.put(record))
+        pods = [records.pod(pod) for pod in self.pods.values()]
+        self._told(self.store.replace("Pod", "", pods, self.server.clock))
+
     async def reconcile(self) -> None:
         self.queue.due = False
         try:
@@ -160,15 +178,13 @@ class World:
 
     def settle_deployments(self) -> None:
         """The Deployment controller: every rollout is complete, no pod of an older one is left."""
-        for (kind, _), stored in self.server.objects.items():
+        for (kind, name), stored in self.server.objects.items():
             if kind == "Deployment":
                 number = stored.content["spec"]["replicas"]
                 seen = {"observedGeneration": stored.generation}
                 status = {**seen, "replicas": number, "updatedReplicas": number}
                 if stored.status != status:
-                    stored.status = status
-                    self.server.clock += 1
-                    stored.version = self.server.clock
+                    self.server.report((kind, name), status)
 
     def write_spec(self, number: int) -> None:
         spec = {"model": {"uri": "hf://org/model-7B"}, **SPECS[number]}
