@@ -42,21 +42,20 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace that admits nothing below the restricted pod security standard."""
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    yield name
-    # first what the operator would otherwise heal while the namespace is emptied
-    cluster.kubectl("delete", "llmservices", "--all", "-n", name)
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+def kube(cluster: Cluster) -> Iterator[Kube]:
+    """As the administrator, in a namespace of the test's own, which admits nothing below the
+    restricted pod security standard.
+    """
+    made = Kube(cluster.kubeconfig, f"t-{uuid.uuid4().hex[:8]}")
+    made.make_namespace(**{"pod-security.kubernetes.io/enforce": "restricted"})
+    yield made
+    made.end_namespace()
 
 
 @pytest.fixture
-def kube(cluster: Cluster, namespace: str) -> Kube:
-    """The test's namespace, as the administrator."""
-    return Kube(cluster.kubeconfig, namespace)
+def namespace(kube: Kube) -> str:
+    """The name of the test's namespace."""
+    return kube.namespace
 
 
 @pytest.fixture(scope="session")

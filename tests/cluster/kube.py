@@ -4,6 +4,7 @@ at a time (kubectl would take most of a test's time to start).
 
 import http.client
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from devcluster import Cluster
-from llmservice_operator.connection import from_kubeconfig
+from llmservice_operator.connection import Connection, from_kubeconfig
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -44,15 +45,44 @@ CHILDREN = (
 )
 
 
+_IDLE_SECONDS = 30  # after three times as long the API server closes a connection
+
+
 class RefusedError(Exception):
     """The API server answered with an error; its sentence is the text."""
+
+
+class _Kept(threading.local):
+    """A thread's connection, which waits for its next request: it costs many times as much to open
+    as a request does.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        address = urlsplit(connection.server).netloc
+        self._http = http.client.HTTPSConnection(address, context=connection.tls, timeout=30)
+        self._used = 0.0
+
+    def ask(
+        self, method: str, path: str, body: str | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self._http.close()
+        try:
+            self._http.request(method, path, body, headers)
+            response = self._http.getresponse()
+            answer = response.status, response.read()
+        except BaseException:
+            self._http.close()
+            raise
+        self._used = time.monotonic()
+        return answer
 
 
 class Kube:
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         """namespace: of every object that names none."""
         self._connection = from_kubeconfig(kubeconfig)
-        self._address = urlsplit(self._connection.server).netloc
+        self._kept = _Kept(self._connection)
         self.namespace = namespace
 
     def get(self, kind: str, name: str) -> Manifest | None:
@@ -93,6 +123,17 @@ class Kube:
     def delete(self, kind: str, name: str) -> None:
         _checked(*self._request("DELETE", self._path(kind, name)))
 
+    def make_namespace(self, **labels: str) -> None:
+        """Returns once pods can be made in it: they need its account."""
+        metadata = {"name": self.namespace, "namespace": "", "labels": labels}
+        self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        eventually("the namespace's account", lambda: self.get("ServiceAccount", "default"))
+
+    def end_namespace(self) -> None:
+        """First what the operator would otherwise heal while the namespace is emptied."""
+        _checked(*self._request("DELETE", self._path("LLMService")))
+        self.delete("Namespace", self.namespace)
+
     def children(self, owner: str) -> dict[str, Manifest]:
         """The objects that belong to the LLMService of that name, as "Kind name"."""
         return {
@@ -115,17 +156,10 @@ class Kube:
         body: Manifest | None = None,
         content: str = "application/json",
     ) -> tuple[int, Manifest]:
-        connection = http.client.HTTPSConnection(
-            self._address, context=self._connection.tls, timeout=30
-        )
         headers = {**self._connection.headers(), "Content-Type": content}
         data = None if body is None else json.dumps(body)
-        try:
-            connection.request(method, path, data, headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
+        status, answer = self._kept.ask(method, path, data, headers)
+        return status, json.loads(answer)
 
 
 def _checked(status: int, answer: Manifest) -> Manifest:
@@ -134,7 +168,7 @@ def _checked(status: int, answer: Manifest) -> Manifest:
     return answer
 
 
-def eventually(what: str, look: Callable[[], T | None], seconds: float = 20) -> T:
+def eventually(what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
     """The first result of look() that is neither None nor False; AssertionError after seconds."""
     deadline = time.monotonic() + seconds
     while True:
