@@ -190,7 +190,7 @@ def install_crds(cluster: Cluster) -> None:
         found = crd.get("status", {}).get("conditions") or []
         return ("Established", "True") in [(c["type"], c["status"]) for c in found]
 
-    eventually("the CRD is established", established, 30)
+    eventually("the CRD is established", established)
 
 
 def condition(service: Manifest | None, kind: str) -> Manifest:

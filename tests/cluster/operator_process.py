@@ -75,7 +75,7 @@ class Operator:
         """Returns the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
     def _answer(self, path: str) -> str | None:
         try:

@@ -38,7 +38,7 @@ def wait_not_ready(kube: Kube, name: str) -> None:
 
 
 def wait_condition(
-    kube: Kube, name: str, kind: str, status: str, reason: str, seconds: float = 30
+    kube: Kube, name: str, kind: str, status: str, reason: str, seconds: float = 60
 ) -> Manifest:
     """Returns the condition. It must be of the resource's newest generation."""
     seen: Manifest = {}

@@ -39,7 +39,6 @@ def test_a_missing_secret_is_named_until_it_is_there(operator: Operator, kube: K
             condition(kube.there("LLMService", "gated"), "Degraded")["message"]
             == "Secret hugging has no key HF_TOKEN: add it"
         ),
-        seconds=30,
     )
     kube.merge("Secret", "hugging", {"data": {"HF_TOKEN": "c2VjcmV0"}})
     services.wait_ready(kube, "gated")

@@ -4,7 +4,7 @@ import statistics
 import time
 
 from tests.cluster import services
-from tests.cluster.kube import Kube, condition, eventually
+from tests.cluster.kube import Kube, Manifest, condition, eventually
 from tests.cluster.operator_process import Operator
 
 _KINDS = {"ServiceAccount", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget"}
@@ -94,8 +94,8 @@ def test_deleting_the_resource_removes_all_of_it(operator: Operator, kube: Kube)
 
     kube.delete("LLMService", "gone")
 
-    eventually("no children", lambda: not kube.children("gone"), seconds=30)
-    eventually("no pods", lambda: not kube.list("Pod"), seconds=30)
+    eventually("no children", lambda: not kube.children("gone"))
+    eventually("no pods", lambda: not kube.list("Pod"))
 
 
 def test_a_resource_recreated_at_once_gets_children_of_its_own(
@@ -111,7 +111,7 @@ def test_a_resource_recreated_at_once_gets_children_of_its_own(
         owners = {c["metadata"]["ownerReferences"][0]["uid"] for c in children.values()}
         return {child.split()[0] for child in children} == _KINDS and owners == {uid}
 
-    eventually("children of the new resource only", all_ours, seconds=30)
+    eventually("children of the new resource only", all_ours)
     services.wait_ready(kube, "again")
 
 
@@ -128,7 +128,7 @@ def test_a_change_rolls_out_and_old_configuration_goes_last(operator: Operator, 
 
     def settled() -> bool:
         before = present()
-        pods = [p for p in kube.list("Pod") if "deletionTimestamp" not in p["metadata"]]
+        pods = _staying(kube)
         after = present()
         used = {
             f"ConfigMap {volume['configMap']['name']}"
@@ -139,10 +139,15 @@ def test_a_change_rolls_out_and_old_configuration_goes_last(operator: Operator, 
         assert used <= before | after, "a pod's ConfigMap was removed under it"
         return len(after) == 1 and old not in after and used == after
 
-    eventually("one ConfigMap, the newest", settled, seconds=40)
+    eventually("one ConfigMap, the newest", settled)
     services.wait_condition(kube, "roll", "Progressing", "False", "UpToDate")
-    (pod,) = kube.list("Pod")
+    (pod,) = _staying(kube)
     assert pod["spec"]["containers"][0]["image"] == "mine:2"
+
+
+def _staying(kube: Kube) -> list[Manifest]:
+    """The pods that are not ending."""
+    return [pod for pod in kube.list("Pod") if "deletionTimestamp" not in pod["metadata"]]
 
 
 def test_a_new_image_replaces_one_pod_after_the_other(operator: Operator, kube: Kube) -> None:
@@ -166,5 +171,5 @@ def test_a_new_image_replaces_one_pod_after_the_other(operator: Operator, kube: 
     eventually("two pods of a new ReplicaSet", replaced, seconds=90)
     services.wait_ready(kube, "image")
     assert (most, fewest) == (3, 2)
-    (image,) = {p["spec"]["containers"][0]["image"] for p in kube.list("Pod")}
+    (image,) = {p["spec"]["containers"][0]["image"] for p in _staying(kube)}
     assert image == "mine:2"

@@ -22,7 +22,7 @@ from llmservice_operator.kinds import NODE, POD, Kind
 from llmservice_operator.placement import NodeFacts, PlacementReport, Taken, lacks, report
 from llmservice_operator.watch import FOREIGN, SCHEDULED
 
-from tests.cluster import services
+from tests.cluster import services, writes
 from tests.cluster.kube import Kube
 from tests.cluster.operator_process import Operator
 from tests.cluster.placements import GPU, Case, Manifest, cases
@@ -187,11 +187,11 @@ async def _each(do: Callable[[T], Awaitable[Any]], items: Iterable[T]) -> None:
             tasks.create_task(one(item))
 
 
-async def _until(what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 60) -> T:
+async def _until(what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 240) -> T:
     deadline = time.monotonic() + seconds
     while (found := await look()) is None:
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)  # to look is to read hundreds of objects
     return found
 
 
@@ -324,7 +324,7 @@ def test_a_busy_cluster_wakes_nobody_and_writes_nothing(
     kube.create(_tenant("tenant", pool, {GPU: "3"}))
     kube.create(_waiting(pool))
     services.wait_condition(kube, "waits", "Degraded", "True", "Unschedulable")
-    time.sleep(2)
+    writes.until_quiet(operator)
     before = _versions(kube)
     reconciles = 'controller_runtime_reconcile_total{controller="llmservice",result="success"}'
     counted = operator.metric(reconciles)

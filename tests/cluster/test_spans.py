@@ -46,7 +46,7 @@ def test_reconciles_arrive_with_each_of_their_requests_and_the_log_names_their_t
     services.wait_ready(kube, "before")
     assert (_knows_otlp(operator), _knows_otlp(told)) == (False, True)
     operator.stop()
-    told.wait(told.leads, "leading", seconds=10)
+    told.wait(told.leads, "leading")
     assert collector.spans == [], "the other one tells nobody"
 
     kube.create(services.minimal("seen"))

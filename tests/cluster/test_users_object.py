@@ -33,4 +33,4 @@ def test_its_deletion_does_not_wait_for_the_operator(operator: Operator, kube: K
     kube.delete("LLMService", "gone")
 
     assert kube.get("LLMService", "gone") is None
-    eventually("no children", lambda: not kube.children("gone"), seconds=30)
+    eventually("no children", lambda: not kube.children("gone"))

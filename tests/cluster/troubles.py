@@ -94,7 +94,7 @@ def _blind_autoscaler(kube: Kube) -> None:
         return told if any(c["type"] == "ScalingActive" for c in told) else None
 
     for kind, name, conditions in (
-        ("HorizontalPodAutoscaler", NAME, eventually("it complains", inactive, seconds=40)),
+        ("HorizontalPodAutoscaler", NAME, eventually("it complains", inactive)),
         ("Pod", _pod(kube), kube.there("Pod", _pod(kube))["status"]["conditions"]),
     ):
         dated = [{**c, "lastTransitionTime": _LONG_AGO} for c in conditions]

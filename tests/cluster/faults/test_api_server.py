@@ -25,8 +25,8 @@ def test_down(behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..
     kube.merge("LLMService", "edited", {"spec": {"replicas": 2}})
     kube.delete("Service", "damaged")
     kube.create(services.minimal("created"))
-    time.sleep(lasting(12, 60))  # longer than the Lease
-    assert not behind.leads()
+    time.sleep(lasting(0, 60))
+    behind.wait(lambda: not behind.leads(), "deposed")
     proxy.heal()
 
     converged("edited", "damaged", "created", seconds=90)

@@ -54,7 +54,7 @@ def test_a_crd_that_is_deleted_and_comes_back(
     kube.create(services.minimal("again"))
     converged("again")
     crd(False)
-    eventually("its children go", lambda: not kube.children("again"), 40)
+    eventually("its children go", lambda: not kube.children("again"))
     converged()
     crd(True)
     kube.create(services.minimal("again"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster import services
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.kube import Kube, RefusedError, condition
+from tests.cluster.kube import Kube, RefusedError
 from tests.cluster.operator_process import Operator
 from tests.length import lasting
 
@@ -57,18 +57,14 @@ def test_a_fight_over_a_field_and_one_over_a_childs_being_there(
         services.wait_ready(kube, "beside")
         time.sleep(_FIGHT / 2)
         found = services.wait_condition(kube, "fought", "Degraded", "True", "FieldConflict")
-        service = kube.there("LLMService", "deleted")
+        told = services.wait_condition(kube, "deleted", "Degraded", "True", "FieldConflict")
     written = proxy.writes - before
 
     assert "PodDisruptionBudget fought is changed again and again" in found["message"]
     assert "(spec.maxUnavailable, by rival)" in found["message"]
-    told = condition(service, "Degraded")
-    assert (told["reason"], told["message"].split(";")[0]) == (
-        "FieldConflict",
-        "Service deleted is deleted again and again",
-    )
-    assert written["PATCH poddisruptionbudgets"] <= lasting(9, 12)
-    assert written["PATCH services"] <= lasting(9, 12)
+    assert told["message"].split(";")[0] == "Service deleted is deleted again and again"
+    assert written["PATCH poddisruptionbudgets"] <= 12  # in a minute of it
+    assert written["PATCH services"] <= 12
     assert written["PATCH llmservices"] <= 20
     converged("fought", "deleted", "beside", seconds=200)
 

@@ -12,7 +12,7 @@ from devcluster import Cluster
 
 from tests.cluster import services
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.kube import Kube, Manifest, condition, eventually
+from tests.cluster.kube import Kube, Manifest, RefusedError, condition, eventually
 from tests.cluster.operator_process import Operator
 from tests.length import FULL
 
@@ -42,7 +42,20 @@ def _told(kube: Kube, name: str, words: str) -> None:
     def told() -> bool:
         return words in condition(kube.there("LLMService", name), "Degraded").get("message", "")
 
-    eventually(f"{words!r} is told of {name}", told, 40)
+    eventually(f"{words!r} is told of {name}", told)
+
+
+def _in_force(kube: Kube, probe: Manifest, words: str) -> None:
+    """Returns once the probe is refused with these words."""
+
+    def refused() -> bool:
+        try:
+            kube.apply(probe, "probe", dry_run=True)
+        except RefusedError as error:
+            return words in str(error)
+        return False
+
+    eventually(f"{words!r} refuses", refused)
 
 
 def test_an_exhausted_quota(
@@ -103,14 +116,7 @@ def test_a_policy_that_denies(
     metadata = {"name": "bystander", "labels": {"probe": "yes"}}
     probe = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
 
-    def denies() -> bool:
-        try:
-            kube.apply(probe, "probe", dry_run=True)
-        except Exception as error:  # noqa: BLE001 - its sentence is looked at
-            return "closed" in str(error)
-        return False
-
-    eventually("the policy is in force", denies, 60)
+    _in_force(kube, probe, "closed on Sundays")
     kube.create(services.minimal("sunday"))
     _told(kube, "sunday", "closed on Sundays")
     assert kube.get("Deployment", "sunday")
@@ -162,7 +168,8 @@ def test_a_webhook_that_never_answers(
             "webhooks": [hook],
         }
     )
-    time.sleep(1)
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p"}}
+    _in_force(kube, budget, "silent.example.com")
     kube.create(services.minimal("heard"))
     _told(kube, "heard", 'failed calling webhook "silent.example.com"')
     services.wait_condition(kube, "heard", "Ready", "True", "Serving")
@@ -187,7 +194,7 @@ def test_a_namespace_that_is_being_deleted(
     dying.merge("ConfigMap", "kube-root-ca.crt", hold)
 
     cluster.kubectl("delete", "namespace", dying.namespace, "--wait=false")
-    eventually("it is emptied", lambda: not dying.list("Deployment"), 40)
+    eventually("it is emptied", lambda: not dying.list("Deployment"))
     kube.create(services.minimal("lives"))
     converged("lives")
 

@@ -39,7 +39,7 @@ def test_what_was_deleted_while_nobody_could_look_is_seen_as_deleted(
     proxy.down, proxy.watch_error = True, 410
     proxy.cut()
     kube.delete("LLMService", "gone")
-    eventually("no children", lambda: not kube.children("gone"), seconds=30)
+    eventually("no children", lambda: not kube.children("gone"))
     kube.delete("Service", "stays")
     proxy.down = False
     time.sleep(1)  # every watch expires once, and every kind is listed anew
