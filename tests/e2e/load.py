@@ -6,7 +6,7 @@ The kinds that are named work at once. Each of three keeps most of a core busy: 
 connection for each request, pooled keeps its connection as long as the server does, streams reads
 streams that outlast the grace of a draining server and must end with their sentinel. models asks
 ten times a second what is served, which costs next to nothing. Each failure is final and written
-down. Prints "working" once each kind has an answer, and one JSON object at the end:
+down. Prints "working" once each kind is being answered, and one JSON object at the end:
 {"KIND": n, ..., "failures": ["kind: what happened", ...]}
 Runs inside a pod on Python's standard library.
 """
@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlsplit
 
 _TIMEOUT = 120  # two cores run two engines and a third that starts
@@ -29,6 +29,7 @@ _MAX_FAILURES = 50
 url = urlsplit(sys.argv[1])
 model = sys.argv[2]
 stopping = threading.Event()
+answered: set[str] = set()
 done: Counter[str] = Counter()
 failures: list[str] = []
 
@@ -37,8 +38,7 @@ def connect() -> HTTPConnection:
     return HTTPConnection(str(url.hostname), url.port or 80, timeout=_TIMEOUT)
 
 
-def post(connection: HTTPConnection, tokens: int, *, stream: bool) -> bytes:
-    """The whole answer; RuntimeError where its status is not 200."""
+def post(connection: HTTPConnection, tokens: int, *, stream: bool) -> HTTPResponse:
     body = {
         "model": model,
         "prompt": "Once upon a time",
@@ -48,20 +48,21 @@ def post(connection: HTTPConnection, tokens: int, *, stream: bool) -> bytes:
     }
     headers = {"Content-Type": "application/json"}
     connection.request("POST", f"{url.path}/completions", json.dumps(body), headers)
-    return whole(connection)
+    return answer(connection)
 
 
-def whole(connection: HTTPConnection) -> bytes:
+def answer(connection: HTTPConnection) -> HTTPResponse:
+    """Its beginning has arrived; RuntimeError where its status is not 200."""
     response = connection.getresponse()
-    answer = response.read()
     if response.status != 200:
-        raise RuntimeError(f"{response.status}: {answer[:200].decode()}")
-    return answer
+        raise RuntimeError(f"{response.status}: {response.read()[:200].decode()}")
+    answered.add(threading.current_thread().name)
+    return response
 
 
 def fresh() -> None:
     connection = connect()
-    json.loads(post(connection, 1, stream=False))["choices"][0]["text"]
+    json.load(post(connection, 1, stream=False))["choices"][0]["text"]
     connection.close()
 
 
@@ -70,12 +71,13 @@ kept = connect()
 
 def pooled() -> None:
     """http.client opens a new connection only where the server announced that it closes this."""
-    json.loads(post(kept, 1, stream=False))["choices"][0]["text"]
+    json.load(post(kept, 1, stream=False))["choices"][0]["text"]
 
 
 def streams() -> None:
     connection = connect()
-    lines = [line for line in post(connection, _STREAM_TOKENS, stream=True).split(b"\n") if line]
+    whole = post(connection, _STREAM_TOKENS, stream=True).read()
+    lines = [line for line in whole.split(b"\n") if line]
     connection.close()
     if lines[-1] != b"data: [DONE]":
         raise RuntimeError(f"ended without its sentinel: {lines[-1][:200].decode()}")
@@ -87,7 +89,7 @@ def streams() -> None:
 def models() -> None:
     connection = connect()
     connection.request("GET", f"{url.path}/models")
-    json.loads(whole(connection))["data"][0]["id"]
+    json.load(answer(connection))["data"][0]["id"]
     connection.close()
 
 
@@ -105,10 +107,10 @@ def repeat(kind: Callable[[], None]) -> None:
 
 
 kinds = {kind.__name__: kind for kind in (fresh, pooled, streams, models)}
-threads = [threading.Thread(target=repeat, args=(kinds[name],)) for name in sys.argv[3:]]
+threads = [threading.Thread(None, repeat, name, (kinds[name],)) for name in sys.argv[3:]]
 for thread in threads:
     thread.start()
-while len(done) < len(threads) and not failures:
+while len(answered) < len(threads) and not failures:
     time.sleep(_PAUSE)
 print("working", flush=True)
 sys.stdin.read()
