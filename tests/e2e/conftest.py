@@ -91,7 +91,7 @@ def applied(demo: str) -> Service:
 @pytest.fixture
 def service(applied: Service) -> Service:
     """The same, settled: one pod, which answers, whatever the test before left behind."""
-    applied.wait_settled(timeout=START_SECONDS)
+    applied.wait_settled()
     return applied
 
 

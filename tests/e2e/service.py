@@ -15,7 +15,8 @@ from dev import client, stack
 
 _T = TypeVar("_T")
 Manifest = dict[str, Any]
-START_SECONDS = 600  # a minute on two idle cores, many times that on busy ones
+START_SECONDS = 600.0  # a minute on two idle cores, many times that on busy ones
+_SEEN_SECONDS = 180.0  # for what takes seconds there
 _ASK = Path("dev/ask.py")
 _LOAD = Path("tests/e2e/load.py")
 
@@ -51,16 +52,16 @@ class Service:
         text = json.dumps({"spec": spec})
         self.kubectl("patch", "llm", self.name, "--type=merge", "-p", text)
 
-    def wait(self, kind: str, reason: str, timeout: float) -> str:
+    def wait(self, kind: str, reason: str) -> str:
         """The message of the condition once it has this reason, for the present generation."""
 
         def found() -> str | None:
             condition = stack.condition(self.get(), kind)
             return condition["message"] if condition.get("reason") == reason else None
 
-        return wait_for(f"{kind} to be {reason}", found, timeout, lambda: self.get().get("status"))
+        return wait_for(f"{kind} to be {reason}", found, lambda: self.get().get("status"))
 
-    def wait_settled(self, timeout: float) -> None:
+    def wait_settled(self) -> None:
         """Every pod is of the newest revision, answers, and none is left over."""
 
         def found() -> bool:
@@ -72,7 +73,8 @@ class Service:
                 return False
             return len(self.items("pods")) == resource["spec"].get("replicas", 1)
 
-        wait_for("every pod to be up to date", found, timeout, lambda: self.get().get("status"))
+        told = lambda: self.get().get("status")  # noqa: E731
+        wait_for("every pod to be up to date", found, told, START_SECONDS)
 
     def config_of(self, pod: Manifest) -> str:
         """The configuration file that the pod's server was started with."""
@@ -120,8 +122,8 @@ class Load:
 def wait_for(
     what: str,
     probe: Callable[[], _T | None],
-    timeout: float,
     explain: Callable[[], object] = lambda: "",
+    timeout: float = _SEEN_SECONDS,
 ) -> _T:
     """What `probe` returns once it is true; AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout

@@ -13,12 +13,12 @@ _QUESTION = "What is the capital of France?"
 def test_an_image_that_cannot_be_pulled_is_named_while_the_old_pod_serves(service: Service) -> None:
     service.patch({"engine": {"image": "llmservice/absent:none"}})
 
-    message = service.wait("Degraded", "ImagePullFailed", timeout=60)
+    message = service.wait("Degraded", "ImagePullFailed")
 
     assert "llmservice/absent:none" in message
     assert "Paris" in service.ask(_QUESTION)
     service.patch({"engine": {"image": None}})
-    service.wait_settled(timeout=60)
+    service.wait_settled()
 
 
 def test_the_servers_own_sentence_about_a_missing_model_reaches_the_condition(
@@ -27,12 +27,12 @@ def test_the_servers_own_sentence_about_a_missing_model_reaches_the_condition(
     uri = service.get()["spec"]["model"]["uri"]
     service.patch({"model": {"uri": "pvc://models/no-such-model"}})
 
-    message = service.wait("Degraded", "ModelNotFound", timeout=90)
+    message = service.wait("Degraded", "ModelNotFound")
 
     assert "/models/no-such-model" in message
     assert "Paris" in service.ask(_QUESTION)
     service.patch({"model": {"uri": uri}})
-    service.wait_settled(timeout=60)
+    service.wait_settled()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_the_resource_names_and_is_not_there_is_named(
         }
     )
     try:
-        assert named in other.wait("Degraded", reason, timeout=60)
+        assert named in other.wait("Degraded", reason)
     finally:
         other.kubectl("delete", "llm", other.name)
 
@@ -89,7 +89,7 @@ def test_a_server_with_a_broken_configuration_exits_2_and_says_which_field(
         statuses = pod["status"].get("containerStatuses", [])
         return statuses[0]["state"].get("terminated") if statuses else None
 
-    terminated = wait_for("the server to exit", ended, timeout=60)
+    terminated = wait_for("the server to exit", ended)
     service.kubectl("delete", "pod,configmap", name)
 
     assert terminated["exitCode"] == 2

@@ -15,7 +15,5 @@ def test_deleting_the_resource_removes_its_children_and_keeps_the_users_claim(
 
     service.kubectl("delete", "llm", service.name)
 
-    wait_for(
-        "the children to go", lambda: not service.items(_KINDS), 60, lambda: service.items(_KINDS)
-    )
+    wait_for("the children to go", lambda: not service.items(_KINDS), lambda: service.items(_KINDS))
     assert service.kubectl("get", "persistentvolumeclaim", "models", "-o", "name")

@@ -16,11 +16,14 @@ _SILENCE_SECONDS = 8
 @pytest.fixture(autouse=True)
 def silent_afterwards(service: Service) -> Iterator[None]:
     yield
-    service.wait_settled(START_SECONDS)
-    time.sleep(3)  # Kubernetes' own controllers report the last pod's end
-    before = writes.count(service.cluster)
-    time.sleep(_SILENCE_SECONDS)
-    assert writes.count(service.cluster) == before
+    service.wait_settled()
+
+    def silent() -> bool:  # not at once: Kubernetes' own controllers report the last pod's end
+        before = writes.count(service.cluster)
+        time.sleep(_SILENCE_SECONDS)
+        return writes.count(service.cluster) == before
+
+    wait_for("silence", silent, lambda: writes.count(service.cluster))
 
 
 def test_an_edited_child_is_set_right(service: Service) -> None:
@@ -31,9 +34,9 @@ def test_an_edited_child_is_set_right(service: Service) -> None:
         (child,) = service.items("services")
         return child["spec"]["ports"][0]["targetPort"] == "http"
 
-    wait_for("the Service to lead to the server again", right, timeout=5)
+    wait_for("the Service to lead to the server again", right)
     # Kubernetes' endpoints and proxy rules follow the Service a moment later.
-    wait_for("an answer", lambda: _answers(service), timeout=60)
+    wait_for("an answer", lambda: _answers(service))
 
 
 def _answers(service: Service) -> bool:
@@ -54,7 +57,7 @@ def test_a_deleted_pod_is_replaced_and_missed_meanwhile(service: Service) -> Non
         report = clients.stop()
 
     assert {"fresh", "models"} <= {failure.split()[0] for failure in report["failures"]}
-    service.wait_settled(START_SECONDS)
+    service.wait_settled()
     (new,) = service.items("pods")
     assert new["metadata"]["uid"] != old["metadata"]["uid"]
 
@@ -68,6 +71,6 @@ def test_a_deleted_deployment_is_made_again(service: Service) -> None:
             d["metadata"]["uid"] != old["metadata"]["uid"] for d in service.items("deployments")
         )
 
-    wait_for("another Deployment", again, timeout=5)
-    service.wait_settled(START_SECONDS)
-    wait_for("an answer", lambda: _answers(service), timeout=60)
+    wait_for("another Deployment", again)
+    service.wait_settled()
+    wait_for("an answer", lambda: _answers(service))

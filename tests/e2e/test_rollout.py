@@ -9,7 +9,7 @@ import pytest
 from devcluster import images, imagestore
 from devcluster.images import Build
 
-from tests.e2e.service import START_SECONDS, Service
+from tests.e2e.service import Service
 
 _REPOSITORY = "selftest/server"
 _NEWER = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nLABEL newer=true\n"
@@ -39,7 +39,7 @@ def test_a_newer_image_and_argument_roll_out_without_a_failed_request(
 
     with service.load("fresh", "pooled", "streams") as clients:
         service.patch({"engine": {"image": newer_image, "args": {"max-model-len": 768}}})
-        service.wait_settled(START_SECONDS)
+        service.wait_settled()
         report = clients.stop()
 
     (new,) = service.items("pods")
