@@ -49,7 +49,7 @@ class Operator:
         if leads:
             self.wait(self.leads, "leading")
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 45) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not done():
             if not self.runs() or time.monotonic() > deadline:

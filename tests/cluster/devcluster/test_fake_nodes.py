@@ -57,7 +57,7 @@ def test_up_starts_what_died(cluster: Cluster) -> None:
     victims = [_pid(cluster, "kube-scheduler"), _pid(cluster, "etcd")]
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    wait_until("their end", lambda: not set(victims) & set(_processes(cluster)), 5)
+    wait_until("their end", lambda: not set(victims) & set(_processes(cluster)), 60)
     cluster.up("kwok")
     after = _processes(cluster)
     assert sorted(after.values()) == sorted(before.values())
@@ -74,11 +74,11 @@ def test_a_pod_of_a_fake_node_becomes_ready_and_goes(cluster: Cluster) -> None:
         "metadata": {"name": "p"},
         "spec": {"containers": [{"name": "c", "image": "none", "resources": resources}]},
     }
-    wait_until("the account", lambda: "default" in cluster.kubectl("get", "serviceaccounts"), 10)
+    wait_until("the account", lambda: "default" in cluster.kubectl("get", "serviceaccounts"), 60)
     cluster.kubectl("apply", "-f", "-", input=json.dumps(pod))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=60s", timeout=70)
     assert cluster.kubectl("get", "pod", "p", "-o", "jsonpath={.spec.nodeName}") == "gpu"
-    cluster.kubectl("delete", "pod", "p", "--timeout=20s")
+    cluster.kubectl("delete", "pod", "p", "--timeout=60s", timeout=70)
 
 
 def test_rights_are_real(cluster: Cluster) -> None:

@@ -48,7 +48,7 @@ def test_a_component_outlives_the_process_that_started_it(processes: Processes) 
 def test_a_dead_component_is_told_with_the_end_of_its_log(processes: Processes) -> None:
     component = Component("talker", ("sh", "-c", "sleep 0.3; echo what went wrong; exit 1"))
     processes.ensure(component)
-    wait_until("the end", lambda: processes.running(component) is None, 5)
+    wait_until("the end", lambda: processes.running(component) is None, 60)
     with pytest.raises(ClusterError, match=r"talker ended\n(.*\n)*what went wrong"):
         processes.require(component)
 
@@ -77,7 +77,7 @@ def test_stopping_a_component_spares_its_children(processes: Processes) -> None:
 
 
 def _first_line(log: Path) -> str:
-    wait_until("a line", lambda: "\n" in log.read_text(), 5)
+    wait_until("a line", lambda: "\n" in log.read_text(), 60)
     return log.read_text().split()[0]
 
 

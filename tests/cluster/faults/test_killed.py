@@ -20,6 +20,8 @@ _QUIET = 2.5  # seconds without a write after which a reconcile has sent all tha
 # The old configuration goes only once pods of the new one have answered for ten seconds.
 _CHANGED = lasting(_QUIET, 14.0)
 
+pytestmark = pytest.mark.timeout(900)
+
 
 class Deaths:
     """For each k: the operator dies at the k-th write of what the loop's body does, and is started
