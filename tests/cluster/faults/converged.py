@@ -74,7 +74,7 @@ class Converged:
             return not amiss
 
         try:
-            eventually("the children are those that are rendered", complete, 40)
+            eventually("the children are those that are rendered", complete)
         except AssertionError as error:
             raise AssertionError(f"{error}: {', '.join(amiss)}") from None
 
