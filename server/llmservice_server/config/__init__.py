@@ -7,15 +7,31 @@ pydantic and yaml only, reads no file and no environment: the operator imports i
 
 from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
 from llmservice_server.config.faults import ConfigError
+from llmservice_server.config.http import (
+    HOST,
+    HOST_FAULT,
+    ORIGIN,
+    ORIGIN_FAULT,
+    CorsConfig,
+    HttpConfig,
+)
+from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.reserved_args import RESERVED_ARGS
 from llmservice_server.config.server import DrainConfig, LogLevel, ServerConfig
 
 __all__ = [
+    "HOST",
+    "HOST_FAULT",
+    "ORIGIN",
+    "ORIGIN_FAULT",
     "RESERVED_ARGS",
     "ConfigError",
+    "CorsConfig",
     "DrainConfig",
     "EngineConfig",
     "EngineType",
+    "HttpConfig",
+    "LimitsConfig",
     "LogLevel",
     "ModelConfig",
     "ServerConfig",

@@ -10,6 +10,7 @@ from types import MappingProxyType
 _ADDRESS = "the Service and the probes point at the server's own address; expose.service sets ports"
 _TLS = "TLS ends in front of the server, at the Ingress or the gateway; configure it there"
 _LOGS = "every line of the server is JSON at one level; set observability.logLevel"
+_CORS = "browsers are answered by the gateway; write gateway.cors.origins"
 _REPLICAS = "one pod is one engine; write replicas or autoscaling for more"
 _ONE_NODE = "one pod is one engine on one node; write gpu.tensorParallel or gpu.pipelineParallel"
 _PRINTS = "vLLM would print it and end; remove it"
@@ -52,6 +53,10 @@ RESERVED_ARGS: Mapping[str, str] = MappingProxyType(
         "ssl-ciphers": _TLS,
         "enable-ssl-refresh": _TLS,
         "api-key": "a key in arguments is readable by everyone and leaves routes open; remove it",
+        "allowed-origins": _CORS,
+        "allowed-methods": _CORS,
+        "allowed-headers": _CORS,
+        "allow-credentials": _CORS,
         "middleware": "the server puts its gateway there; remove it",
         "enable-request-id-headers": "the server answers with x-request-id always; remove it",
         "help": _PRINTS,

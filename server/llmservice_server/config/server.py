@@ -8,6 +8,8 @@ from pydantic import Field, ValidationError
 from llmservice_server.config import strict_yaml
 from llmservice_server.config.engine import EngineConfig, ModelConfig
 from llmservice_server.config.faults import ConfigError, faults, one_line
+from llmservice_server.config.http import HttpConfig
+from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.part import Part
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -26,6 +28,8 @@ class ServerConfig(Part):
     model: ModelConfig
     engine: EngineConfig = EngineConfig()
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    http: HttpConfig = HttpConfig()
+    limits: LimitsConfig = LimitsConfig()
     drain: DrainConfig = DrainConfig()
     log_level: LogLevel = "info"
 

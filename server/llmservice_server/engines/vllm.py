@@ -4,7 +4,8 @@ Uses of vLLM only what is meant to be used from outside: the entry module's ``ma
 ``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, and
 of the engine client ``errored`` and ``get_supported_tasks``; and, to be able to say how far it is
 while it loads, what `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as
-well. Importing this module imports nothing of vLLM.
+well. Of the uvicorn that vLLM runs, what `connections` names. Importing this module imports nothing
+of vLLM.
 """
 
 import os
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from llmservice_server import logs
 from llmservice_server.config import ServerConfig
+from llmservice_server.engines.connections import guard_uvicorn
 from llmservice_server.engines.failures import EngineError
 from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm_argv import vllm_argv
@@ -45,6 +47,10 @@ class EngineClient(Protocol):
     async def get_supported_tasks(self) -> tuple[str, ...]: ...
 
 
+COMPUTES = ("vllm_config", "scheduler_config", "max_num_seqs")
+"""Where the engine client says how many requests it computes at once."""
+
+
 class VllmEngine:
     """vLLM as the gateway sees it. The plugin fills in the client when the engine is up."""
 
@@ -55,6 +61,13 @@ class VllmEngine:
 
     async def attach(self, client: EngineClient) -> None:
         self._client, self._tasks = client, await client.get_supported_tasks()
+
+    def computes(self) -> int | None:
+        """How many requests at once; None where this vLLM says it elsewhere."""
+        found: object = self._client
+        for name in COMPUTES:
+            found = getattr(found, name, None)
+        return found if isinstance(found, int) else None
 
     def fault(self) -> str | None:
         dead = self._client is not None and self._client.errored
@@ -107,6 +120,8 @@ class Plugin:
 
     async def init_state(self, engine_client: EngineClient, *_: object) -> None:
         await _Serving.engine.attach(engine_client)
+        if computes := _Serving.engine.computes():
+            _Serving.context.engine_computes(computes)
 
 
 def serve(config: ServerConfig) -> None:
@@ -132,6 +147,7 @@ def serve(config: ServerConfig) -> None:
             listener = Listener(host, config.port, lambda: notes.slowest() or starting)
             with closing(listener):
                 _Serving.listener = listener
+                guard_uvicorn(config.http)
                 run_vllm(argv, listener)
         except EngineError:
             raise

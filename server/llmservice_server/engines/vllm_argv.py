@@ -9,9 +9,6 @@ from pydantic import JsonValue
 
 from llmservice_server.config import ServerConfig
 
-# vLLM reads these as one JSON list; its other lists are repeated values.
-_JSON_LISTS = frozenset({"allowed-origins", "allowed-methods", "allowed-headers"})
-
 
 def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: bool) -> list[str]:
     """vLLM's arguments: the user's first and the server's own last, where they win.
@@ -31,6 +28,7 @@ def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: boo
         f"--tensor-parallel-size={config.engine.tensor_parallel}",
         f"--pipeline-parallel-size={config.engine.pipeline_parallel}",
         f"--middleware={middleware}",
+        "--allowed-origins=[]",  # the gateway answers browsers; some releases allow any origin
         f"--uvicorn-log-level={config.log_level}",
         "--disable-uvicorn-access-log",
     ]
@@ -42,7 +40,7 @@ def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: boo
 def _flag(flag: str, value: JsonValue) -> list[str]:
     if isinstance(value, bool) and "." not in flag:
         return [f"--{flag}" if value else f"--no-{flag}"]
-    if isinstance(value, list) and "." not in flag and flag not in _JSON_LISTS:
+    if isinstance(value, list) and "." not in flag:
         return [f"--{flag}", *(_text(item) for item in value)]
     return [f"--{flag}={_text(value)}"]
 

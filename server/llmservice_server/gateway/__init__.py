@@ -7,11 +7,14 @@ is made with the application below it and the context. A layer that costs per ch
 from collections.abc import Callable
 
 from llmservice_server.gateway.access_log import AccessLog
+from llmservice_server.gateway.admission import Admission
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.drain import Drain
 from llmservice_server.gateway.health import Health
+from llmservice_server.gateway.hosts import Hosts
 from llmservice_server.gateway.request_id import RequestId
+from llmservice_server.gateway.sanitize import Sanitize
 from llmservice_server.gateway.warm_up import WarmUp
 
 __all__ = ["LAYERS", "Gateway"]
@@ -20,9 +23,13 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     RequestId,
     AccessLog,
     Health,
+    Hosts,
     Drain,
-    # Identity, limits, quotas, cache and history stand here, in this order: after the drain, so
-    # that what they hold back counts as in flight, and before the warm-up, which has no key.
+    # Identity, limits and quotas stand here: after the drain, so that what they hold back counts as
+    # in flight, and before anything is read of a body.
+    Sanitize,
+    Admission,
+    # Cache and history stand here. The warm-up's own completion passes no layer.
     WarmUp,
 )
 

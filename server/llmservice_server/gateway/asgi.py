@@ -14,6 +14,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
+TRY_AGAIN_LATER = 1013
+"""The websocket close code of a server that is busy or goes (IANA's registry)."""
+_CLIENT_LEFT = 499  # nginx's; the log and the metrics show it, and nobody else
+
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The first header of that lower-case name, or None."""
@@ -46,6 +50,11 @@ async def answer_error(
     """Send an error in OpenAI's shape: an object ``error`` with message, type, param and code."""
     error = {"message": message, "type": kind, "param": None, "code": kind}
     await answer_json(send, status, {"error": error}, headers)
+
+
+async def answer_nobody(send: Send) -> None:
+    """Note that the client left before anything was answered, for the layers outside."""
+    await answer_error(send, _CLIENT_LEFT, "client_closed_request", "The client left.")
 
 
 def after_startup(send: Send, started: Callable[[], None]) -> Send:

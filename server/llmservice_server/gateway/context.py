@@ -8,6 +8,11 @@ from typing import Any, Protocol
 
 from llmservice_server.config import ServerConfig
 from llmservice_server.gateway.lifecycle import Lifecycle
+from llmservice_server.gateway.turns import Turns
+
+# Where neither the configuration nor the engine names a number: far more than a model of any size
+# computes at once, and few enough for the memory of one process.
+_PLACES = 4096
 
 
 @dataclass(frozen=True)
@@ -36,3 +41,17 @@ class Context:
     config: ServerConfig
     engine: Engine
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    turns: Turns = field(default_factory=lambda: Turns(_PLACES))
+
+    def __post_init__(self) -> None:
+        if self.config.limits.running:
+            self.turns.places = self.config.limits.running
+
+    def engine_computes(self, requests: int) -> None:
+        """The engine says how many requests it computes at once.
+
+        Where the configuration names no bound, as many again are let through: the engine's own
+        queue must never be empty while anybody waits, and its scheduler and its metrics see them.
+        """
+        if self.config.limits.running is None:
+            self.turns.places = 2 * requests

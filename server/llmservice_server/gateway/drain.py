@@ -14,6 +14,7 @@ import os
 import signal
 
 from llmservice_server.gateway.asgi import (
+    TRY_AGAIN_LATER,
     App,
     Message,
     Receive,
@@ -28,7 +29,6 @@ from llmservice_server.gateway.lifecycle import Phase
 _log = logging.getLogger("llmservice.drain")
 _CLOSE = (b"connection", b"close")
 _RETRY_AFTER = (b"retry-after", b"1")  # a retry on a new connection reaches another pod at once
-_TRY_AGAIN_LATER = 1013  # websocket close code, IANA registry
 _WATCHED = frozenset({"/metrics", "/metrics/"})  # a drain is worth watching to its end
 
 
@@ -97,7 +97,7 @@ class Drain:
 
 async def _refuse(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
         return
     message = "This server is shutting down; send the request again."
     await answer_error(send, 503, "service_unavailable", message, [_RETRY_AFTER, _CLOSE])

@@ -9,16 +9,19 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 import uvloop
-from llmservice_server.config import DrainConfig, ModelConfig, ServerConfig
+from llmservice_server.config import DrainConfig, HttpConfig, ModelConfig, ServerConfig
+from llmservice_server.engines.connections import guarded
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send, answer_error, answer_json
 from llmservice_server.gateway.context import Context, Probe
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MODEL = ModelConfig(uri="file:///m", source="/m", served_name="small")
 
@@ -68,10 +71,20 @@ class SmallEngine:
             return
         request = json.loads(body)
         words = [f"w{number}" for number in range(request["max_tokens"])]
-        if not request.get("stream"):
+        if request.get("stream"):
+            await self._stream(words, receive, send)
+        elif await self._generated(words, receive):
             await answer_json(send, 200, {"choices": [{"text": " ".join(words)}]})
-            return
-        await self._stream(words, receive, send)
+
+    async def _generated(self, words: list[str], receive: Receive) -> bool:
+        """Whether the client stayed until all words were there."""
+        gone = asyncio.create_task(receive())
+        await asyncio.wait({gone}, timeout=self.pace * len(words))
+        if gone.done():
+            self.left_early += 1
+            return False
+        gone.cancel()
+        return True
 
     async def _stream(self, words: list[str], receive: Receive, send: Send) -> None:
         kind = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -97,10 +110,18 @@ class _Server(uvicorn.Server):
         yield  # as vLLM's server: whoever runs it sets the handlers
 
 
-def _server(app: App, port: int = 0) -> _Server:
+def _server(app: App, http: HttpConfig | None = None) -> _Server:
+    """With bounds on its connections where there are any."""
+    protocol: Any = guarded(HttpToolsProtocol, http) if http else HttpToolsProtocol
     return _Server(
         uvicorn.Config(
-            app, host="127.0.0.1", port=port, lifespan="on", log_config=None, access_log=False
+            app,
+            host="127.0.0.1",
+            port=0,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            http=protocol,
         )
     )
 
@@ -118,10 +139,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(engine: SmallEngine) -> AsyncIterator[Served]:
-    """The engine behind the gateway, on a free port of the loopback, in this process."""
-    context = Context(ServerConfig(model=MODEL), engine)
-    server = _server(Gateway(engine, context))
+async def served(engine: SmallEngine, *, bare: bool = False, **parts: Any) -> AsyncIterator[Served]:
+    """The engine behind the gateway, on a free port of the loopback, in this process.
+
+    parts: of the configuration. bare: the engine alone, on uvicorn as it comes.
+    """
+    context = Context(ServerConfig(model=MODEL, **parts), engine)
+    server = _server(engine) if bare else _server(Gateway(engine, context), context.config.http)
     interrupt = signal.getsignal(signal.SIGINT)
     running = asyncio.create_task(server.serve())
     try:
@@ -137,11 +161,18 @@ async def served(engine: SmallEngine) -> AsyncIterator[Served]:
         signal.signal(signal.SIGINT, interrupt)
 
 
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
 async def _run(*, bare: bool, drain: DrainConfig) -> bool:
     """Whether it ended because it was told to, as far as the gateway knows."""
     engine = SmallEngine(seconds_a_word=0.01)
     context = Context(ServerConfig(model=MODEL, drain=drain), engine)
-    server = _server(engine if bare else Gateway(engine, context))
+    server = _server(engine if bare else Gateway(engine, context), context.config.http)
 
     def stop() -> None:
         engine.aborted.set()

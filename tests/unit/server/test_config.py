@@ -49,6 +49,8 @@ def test_the_defaults_are_those_of_a_cluster() -> None:
     config = ServerConfig.from_yaml(_MODEL)
     assert (config.port, config.log_level) == (8000, "info")
     assert (config.drain.grace_seconds, config.drain.timeout_seconds) == (10, 300)
+    assert (config.limits.running, config.limits.waiting) == (None, 1024)
+    assert (config.http.trusted_hosts, config.http.cors.origins) == ([], [])
     assert (config.engine.tensor_parallel, config.engine.pipeline_parallel) == (1, 1)
 
 
@@ -113,6 +115,16 @@ def test_a_dash_that_vllm_reads_inside_of_one_value_is_kept() -> None:
         ("[" * 900, ["nested too deeply"]),
         ("[" * 5000, ["nested too deeply"]),
         (_MODEL + "prot: 80", ["prot: unknown field"]),
+        (_MODEL + "limits: {running: 0}", ["limits.running: ", "1", "0"]),
+        (_MODEL + "limits: {waiting: -1}", ["limits.waiting: "]),
+        (_MODEL + "http: {maxBodyBytes: 0}", ["http.maxBodyBytes: "]),
+        (_MODEL + "http: {headerSeconds: 0}", ["http.headerSeconds: "]),
+        (
+            _MODEL + "http: {trustedHosts: [a.com, 'a.com:80']}",
+            ["http.trustedHosts.1: not the name"],
+        ),
+        (_MODEL + "http: {trustedHosts: ['*']}", ["http.trustedHosts.0: not the name"]),
+        (_MODEL + "http: {cors: {origins: [a.com]}}", ["http.cors.origins.0: not an origin"]),
         (_MODEL + "port: x\nlogLevel: 1", ["port: ", "logLevel: "]),
         ("model: {uri: '', source: /m, servedName: x}", ["model.uri: "]),
     ],

@@ -3,13 +3,14 @@
 import json
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from llmservice_server.config import EngineConfig, ModelConfig, ServerConfig
 from llmservice_server.engines.failures import ModelMissingError
 from llmservice_server.engines.model_files import require_model
-from llmservice_server.engines.vllm import Plugin
+from llmservice_server.engines.vllm import COMPUTES, Plugin, VllmEngine
 from llmservice_server.engines.vllm_argv import vllm_argv
 from llmservice_server.engines.vllm_environment import vllm_environment
 
@@ -33,7 +34,6 @@ def _argv(config: ServerConfig, *, compiles: bool = True) -> list[str]:
         ({"enforce_eager": True}, ["--enforce-eager"]),
         ({"enable_prefix_caching": False}, ["--no-enable-prefix-caching"]),
         ({"chat_template": "-x --host=evil"}, ["--chat-template=-x --host=evil"]),
-        ({"allowed_origins": ["*"]}, ['--allowed-origins=["*"]']),
         ({"ignore_patterns": ["a", "b"]}, ["--ignore-patterns", "a", "b"]),
         ({"speculative_config": {"n": 1}}, ['--speculative-config={"n": 1}']),
         ({"lora_modules": [{"name": "l"}]}, ["--lora-modules", '{"name": "l"}']),
@@ -54,6 +54,7 @@ def test_the_servers_own_flags_come_last_where_they_win() -> None:
         "--port=8000",
         "--tensor-parallel-size=2",
         "--middleware=a.B",
+        "--allowed-origins=[]",
         "--disable-uvicorn-access-log",
     ):
         assert argv.index(own) > 0
@@ -92,6 +93,27 @@ def test_the_gateways_plugin_joins_those_that_vllm_would_load_or_the_user_named(
 def test_the_plugin_is_registered_under_the_name_that_it_bears() -> None:
     (plugin,) = entry_points(group="vllm.endpoint_plugins", name=Plugin.name)
     assert plugin.load() is Plugin
+
+
+class _Client:
+    errored = False
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+    async def get_supported_tasks(self) -> tuple[str, ...]:
+        return ("generate",)
+
+
+async def test_how_many_requests_vllm_computes_at_once_is_read_where_it_says_it() -> None:
+    """A name of vLLM's own, and so worth a look at each new release; without it a default holds."""
+    assert COMPUTES == ("vllm_config", "scheduler_config", "max_num_seqs")
+    engine = VllmEngine(_config())
+    scheduler = SimpleNamespace(max_num_seqs=128)
+    await engine.attach(_Client(vllm_config=SimpleNamespace(scheduler_config=scheduler)))
+    assert engine.computes() == 128
+    await engine.attach(_Client(vllm_config=SimpleNamespace(renamed=scheduler)))
+    assert engine.computes() is None
 
 
 def _model(folder: Path, *names: str) -> Path:

@@ -3,20 +3,20 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 from llmservice_server.logs import JsonFormatter
 
-from tests.unit.server.small_engine import Served, SmallEngine, served
+from tests.unit.server.small_engine import Served, SmallEngine, served, until
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Served]:
     async with served(SmallEngine()) as running:
-        await _until(lambda: running.context.lifecycle.phase.value == "ready")
+        await until(lambda: running.context.lifecycle.phase.value == "ready")
         yield running
 
 
@@ -24,12 +24,6 @@ async def server() -> AsyncIterator[Served]:
 async def client(server: Served) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=server.url, timeout=10) as made:
         yield made
-
-
-async def _until(true: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 def _completion(words: int = 3, *, stream: bool = False) -> dict[str, Any]:
@@ -72,7 +66,7 @@ async def test_ready_only_after_a_completion_went_through() -> None:
         assert before.json()["status"] == "starting"
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/health")).json()["phase"] == "completion"
-        await _until(lambda: server.context.lifecycle.phase.value == "ready")
+        await until(lambda: server.context.lifecycle.phase.value == "ready")
         assert (await client.get("/readyz")).json() == {"status": "ready"}
         assert len(server.engine.seen_ids) == 0  # its own completions passed no other layer
 
@@ -114,7 +108,7 @@ async def test_a_stream_is_in_flight_until_its_last_byte(
         assert server.context.lifecycle.in_flight == 1
         rest = [line async for line in lines if line]
     assert rest[-1] == "data: [DONE]"
-    await _until(lambda: server.context.lifecycle.in_flight == 0)
+    await until(lambda: server.context.lifecycle.in_flight == 0)
 
 
 async def test_a_client_that_leaves_is_no_longer_in_flight(server: Served) -> None:
@@ -126,7 +120,7 @@ async def test_a_client_that_leaves_is_no_longer_in_flight(server: Served) -> No
     await reader.readuntil(b"data: w0")
     assert server.context.lifecycle.in_flight == 1
     writer.transport.abort()
-    await _until(lambda: server.context.lifecycle.in_flight == 0, seconds=2)
+    await until(lambda: server.context.lifecycle.in_flight == 0, seconds=2)
     assert server.engine.left_early == 1
 
 

@@ -1,0 +1,115 @@
+"""A request that costs the engine something waits for its turn here, or is refused at once.
+
+The answer has not begun yet, so that a refusal is a 503 with Retry-After and no stream that ends in
+an error. Promises never more requests in the engine than the bound, never more waiting ones than
+theirs, and none that waits longer than the deadline; a client that leaves the queue leaves it at
+once. What costs the engine nothing passes. Nothing is done per chunk.
+"""
+
+import asyncio
+from collections import deque
+
+from llmservice_server.gateway.asgi import (
+    TRY_AGAIN_LATER,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    answer_error,
+    answer_nobody,
+)
+from llmservice_server.gateway.context import Context
+
+# Seconds. Long enough for some of what runs to end, short enough for one of several replicas.
+_RETRY_AFTER = (b"retry-after", b"2")
+_GENERATING_GETS = frozenset({"/stream"})
+# POSTs that the engine's scheduler never sees. What is not listed waits for its turn: a route that
+# a new release brings is bounded before anybody knows it.
+_FREE_POSTS = frozenset(
+    {
+        *("/tokenize", "/detokenize", "/v1/messages/count_tokens"),
+        *("/v1/load_lora_adapter", "/v1/unload_lora_adapter"),
+        *("/sleep", "/wake_up", "/pause", "/resume", "/abort_requests"),
+        *("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"),
+        *("/start_profile", "/stop_profile", "/ping"),
+    }
+)
+
+
+def costs(method: str, path: str) -> bool:
+    """Whether the engine has to compute for this request."""
+    if method == "POST":
+        return path not in _FREE_POSTS and not path.endswith("/cancel")
+    return method == "GET" and path in _GENERATING_GETS
+
+
+class Admission:
+    def __init__(self, app: App, context: Context) -> None:
+        self._app = app
+        self._turns = context.turns
+        self._limits = context.config.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan" or (kind == "http" and not costs(scope["method"], scope["path"])):
+            await self._app(scope, receive, send)
+            return
+        if not self._turns.begin():
+            if kind == "websocket":
+                await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+                return
+            ahead = _Ahead(receive)
+            if not await self._turn_came(ahead, send):
+                return
+            receive = ahead.receive
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._turns.end()
+
+    async def _turn_came(self, ahead: "_Ahead", send: Send) -> bool:
+        turns = self._turns
+        if turns.waiting >= self._limits.waiting:
+            await _refuse(send, f"{turns.running} requests run and {turns.waiting} wait")
+            return False
+        turn, came = turns.join(), False
+        gone = asyncio.ensure_future(ahead.until_gone())
+        try:
+            await asyncio.wait(
+                {turn, gone},
+                timeout=self._limits.wait_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            came = turn.done()
+        finally:
+            gone.cancel()
+            if not came:
+                turns.leave(turn)
+        if came:
+            return True
+        if gone.done():
+            await answer_nobody(send)
+        else:
+            await _refuse(send, f"no turn came in {self._limits.wait_seconds} s")
+        return False
+
+
+class _Ahead:
+    """Listens for the client's leaving ahead of the application, which gets all that was heard."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._heard: deque[Message] = deque()
+
+    async def until_gone(self) -> None:
+        while not self._heard or self._heard[-1]["type"] != "http.disconnect":
+            self._heard.append(await self._receive())
+
+    async def receive(self) -> Message:
+        return self._heard.popleft() if self._heard else await self._receive()
+
+
+async def _refuse(send: Send, why: str) -> None:
+    message = f"The server is busy ({why}); send the request again later."
+    await answer_error(send, 503, "service_unavailable", message, [_RETRY_AFTER])

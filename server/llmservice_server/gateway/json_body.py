@@ -1,0 +1,46 @@
+"""Whether a body is JSON that any engine can take; pure.
+
+Promises that what passes is UTF-8, is nested no deeper than the parser's limit of 200, names no NaN
+and no Infinity, and has no number that 64 bits cannot hold: the things over which the parsers and
+validators behind disagree, fail, or answer 500. A kilobyte costs two microseconds.
+"""
+
+import json
+
+from pydantic_core import from_json
+
+_INTEGERS = range(-(2**63), 2**64)
+# A number beyond 64 bits has many digits or a large exponent. A copy of the body in which each
+# digit is a zero shows either at once; what only looks like one, in a text, is parsed exactly.
+_SHAPES = bytes.maketrans(b"123456789E", b"000000000e")
+_SUSPECT = (b"0" * 19, b"e000", b"e+000")
+
+
+def parsed(body: bytes) -> object:
+    """What the body says.
+
+    Raises:
+        ValueError: it is no such JSON; the text says why and where, and repeats nothing of it.
+    """
+    document: object = from_json(body, allow_inf_nan=False, cache_strings="keys")
+    shape = body.translate(_SHAPES)
+    if any(suspect in shape for suspect in _SUSPECT):
+        _EXACT.decode(body.decode())
+    return document
+
+
+def _integer(digits: str) -> int:
+    number = int(digits) if len(digits) <= 20 else _INTEGERS.stop
+    if number not in _INTEGERS:
+        raise ValueError("a number needs more than 64 bits")
+    return number
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if abs(number) == float("inf"):
+        raise ValueError("a number needs more than 64 bits")
+    return number
+
+
+_EXACT = json.JSONDecoder(parse_int=_integer, parse_float=_float)
