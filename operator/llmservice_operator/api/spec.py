@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from llmservice_operator.api.engine import Engine
 from llmservice_operator.api.expose import Expose, Observability
+from llmservice_operator.api.gateway import Gateway
 from llmservice_operator.api.gpu import Gpu
 from llmservice_operator.api.model import Model
 from llmservice_operator.api.part import Part, required, rule, rules
@@ -63,6 +64,9 @@ class LLMServiceSpec(Part):
 
     disruption: Disruption = Disruption()
     """How many replicas may be missing while nodes are drained. Default: one."""
+
+    gateway: Gateway = Gateway()
+    """What stands between the clients and the engine."""
 
     expose: Expose = Expose()
     """How clients reach the model."""

@@ -6,7 +6,15 @@ template, and so a rollout.
 
 import hashlib
 
-from llmservice_server.config import DrainConfig, EngineConfig, ModelConfig, ServerConfig
+from llmservice_server.config import (
+    CorsConfig,
+    DrainConfig,
+    EngineConfig,
+    HttpConfig,
+    LimitsConfig,
+    ModelConfig,
+    ServerConfig,
+)
 from pydantic import ValidationError
 
 from llmservice_operator.api.gpu import Gpu
@@ -51,6 +59,16 @@ def _server_config(service: LLMService) -> ServerConfig:
                 args=dict(spec.engine.args),
                 tensor_parallel=gpu.tensor_split,
                 pipeline_parallel=gpu.pipeline_parallel,
+            ),
+            http=HttpConfig(
+                max_body_bytes=spec.gateway.max_body_bytes,
+                trusted_hosts=list(spec.gateway.trusted_hosts),
+                cors=CorsConfig(origins=list(spec.gateway.cors.origins)),
+            ),
+            limits=LimitsConfig(
+                running=spec.gateway.limits.running,
+                waiting=spec.gateway.limits.waiting,
+                wait_seconds=spec.gateway.limits.wait_seconds,
             ),
             drain=DrainConfig(
                 grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds

@@ -99,6 +99,16 @@ _services = _some(
     port=st.integers(1, 65535),
     annotations=st.dictionaries(_word, _text, max_size=3),
 )
+_gateways = _some(
+    limits=_some(
+        running=st.integers(1, 1_000_000),
+        waiting=st.integers(0, 1_000_000),
+        waitSeconds=st.integers(0, 3600),
+    ),
+    maxBodyBytes=st.integers(1, 2**40),
+    trustedHosts=st.lists(st.builds("{}{}.example".format, st.sampled_from(["", "*."]), _word)),
+    cors=_some(origins=st.lists(st.just("*") | st.builds("https://{}:1".format, _word))),
+)
 SPECS = st.builds(
     lambda required, optional, replicas: {**required, **optional, **replicas},
     st.fixed_dictionaries({"model": _models}),
@@ -110,6 +120,7 @@ SPECS = st.builds(
             drainSeconds=st.integers(0, 86400), progressDeadlineSeconds=st.integers(30, 86400)
         ),
         disruption=_disruptions,
+        gateway=_gateways,
         expose=_some(service=_services),
         observability=_some(logLevel=st.sampled_from(["debug", "info", "warning", "error"])),
     ),

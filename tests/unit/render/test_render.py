@@ -137,6 +137,39 @@ def test_the_configuration_says_what_the_resource_says() -> None:
     assert config.log_level == "debug"
 
 
+def test_the_gateways_bounds_reach_the_server_and_the_others_keep_its_defaults() -> None:
+    usual = ServerConfig.from_yaml("model: {uri: hf://a/b, source: a/b, servedName: x}")
+    assert (_config().http, _config().limits) == (usual.http, usual.limits)
+    config = _config(
+        gateway={
+            "limits": {"running": 64, "waitSeconds": 5},
+            "maxBodyBytes": 1000,
+            "trustedHosts": ["*.example.com"],
+            "cors": {"origins": ["*"]},
+        }
+    )
+    assert (config.limits.running, config.limits.wait_seconds) == (64, 5)
+    assert config.limits.waiting == usual.limits.waiting
+    assert config.http.max_body_bytes == 1000
+    assert config.http.trusted_hosts == ["*.example.com"]
+    assert config.http.cors.origins == ["*"]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "sentence"),
+    [
+        ({"trustedHosts": ["a.com:80"]}, "write api.example.com or"),
+        ({"cors": {"origins": ["a.com"]}}, "write https://HOST"),
+        ({"limits": {"running": 0}}, "greater than or equal to 1"),
+    ],
+)
+def test_what_the_server_would_refuse_of_the_gateway_is_refused_before(
+    gateway: Manifest, sentence: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=sentence):
+        _config(gateway=gateway)
+
+
 def test_another_configuration_is_another_config_map_and_so_a_rollout() -> None:
     before, after = _render(), _render(engine={"args": {"max-model-len": 1024}})
     assert before["ConfigMap"]["immutable"]
