@@ -270,6 +270,7 @@ def test_writes_defaults_out_but_none_that_another_field_excludes(cluster: Clust
         "engine": {"type": "vllm"},
         "gpu": {"resource": "nvidia.com/gpu", "pipelineParallel": 1},
         "rollout": {"strategy": "Surge", "drainSeconds": 300},
+        "gateway": {"limits": {"waiting": 1024, "waitSeconds": 30}, "maxBodyBytes": 33554432},
         "expose": {"service": {"type": "ClusterIP", "port": 80}},
         "observability": {"logLevel": "info"},
     }
