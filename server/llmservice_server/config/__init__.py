@@ -18,6 +18,13 @@ from llmservice_server.config.http import (
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.reserved_args import RESERVED_ARGS
 from llmservice_server.config.server import DrainConfig, LogLevel, ServerConfig
+from llmservice_server.config.upstream import (
+    ApiKey,
+    TimeoutsConfig,
+    UpstreamConfig,
+    UpstreamModel,
+    base_url,
+)
 
 __all__ = [
     "HOST",
@@ -25,6 +32,7 @@ __all__ = [
     "ORIGIN",
     "ORIGIN_FAULT",
     "RESERVED_ARGS",
+    "ApiKey",
     "ConfigError",
     "CorsConfig",
     "DrainConfig",
@@ -35,4 +43,8 @@ __all__ = [
     "LogLevel",
     "ModelConfig",
     "ServerConfig",
+    "TimeoutsConfig",
+    "UpstreamConfig",
+    "UpstreamModel",
+    "base_url",
 ]

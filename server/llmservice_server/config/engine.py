@@ -2,14 +2,15 @@
 
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from llmservice_server.config.part import Part
 from llmservice_server.config.reserved_args import RESERVED_ARGS
+from llmservice_server.config.upstream import TimeoutsConfig, UpstreamConfig
 
-EngineType = Literal["vllm"]
+EngineType = Literal["vllm", "proxy"]
 
 # A vLLM flag without its dashes; a dot reaches into a flag that takes an object.
 _FLAG = re.compile(r"[a-z][a-z0-9-]*(\.[A-Za-z0-9_+-]+)*")
@@ -25,12 +26,24 @@ class ModelConfig(Part):
 
 
 class EngineConfig(Part):
-    """Which engine, and its flags in kebab-case without dashes, as ``max-model-len: 1024``."""
+    """Which engine; vLLM's flags in kebab-case without dashes, or what the proxy stands before."""
 
     type: EngineType = "vllm"
     args: dict[str, JsonValue] = Field(default_factory=dict)
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
     pipeline_parallel: Annotated[int, Field(ge=1)] = 1
+    upstreams: Annotated[tuple[UpstreamConfig, ...], Field(strict=False)] = ()
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+
+    @model_validator(mode="after")
+    def _of_one_type(self) -> Self:
+        if self.type == "proxy" and not self.upstreams:
+            raise ValueError(".upstreams: is missing; write upstreams: [{url: https://HOST/v1}]")
+        if self.type == "proxy" and self.args:
+            raise ValueError(".args: are vLLM's flags; remove them, or write type: vllm")
+        if self.type != "proxy" and self.upstreams:
+            raise ValueError(".upstreams: are for the proxy; write type: proxy, or remove them")
+        return self
 
     @field_validator("args")
     @classmethod

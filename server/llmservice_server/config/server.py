@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from llmservice_server.config import strict_yaml
 from llmservice_server.config.engine import EngineConfig, ModelConfig
@@ -25,13 +25,37 @@ class DrainConfig(Part):
 class ServerConfig(Part):
     """The whole file. Immutable; YAML names are camelCase."""
 
-    model: ModelConfig
+    # Of vLLM; a proxy's models are named by its upstreams.
+    model: ModelConfig | None = None
     engine: EngineConfig = EngineConfig()
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     http: HttpConfig = HttpConfig()
     limits: LimitsConfig = LimitsConfig()
     drain: DrainConfig = DrainConfig()
     log_level: LogLevel = "info"
+
+    @model_validator(mode="after")
+    def _of_one_engine(self) -> Self:
+        if self.engine.type == "vllm" and self.model is None:
+            raise ValueError("model: is missing; write it")
+        if self.engine.type == "proxy" and self.model is not None:
+            raise ValueError("model: a proxy loads none; name models in engine.upstreams")
+        return self
+
+    @property
+    def loaded(self) -> ModelConfig:
+        """The model that vLLM loads."""
+        if self.model is None:
+            raise TypeError("a proxy loads no model")
+        return self.model
+
+    @property
+    def served_name(self) -> str | None:
+        """The model that a request without one means; None where an upstream lists its own."""
+        if self.model is not None:
+            return self.model.served_name
+        named = (model.name for upstream in self.engine.upstreams for model in upstream.models)
+        return next(named, None)
 
     def to_yaml(self) -> str:
         """The file, every field written out, the same text for the same configuration."""

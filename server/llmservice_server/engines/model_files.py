@@ -21,7 +21,7 @@ def require_model(config: ServerConfig) -> None:
     Raises:
         ModelMissingError: which path, what is there, and what is expected.
     """
-    path = Path(config.model.source)
+    path = Path(config.loaded.source)
     if not path.is_absolute():
         return
     try:
@@ -30,8 +30,8 @@ def require_model(config: ServerConfig) -> None:
         fault = f"cannot be read: {error.strerror} ({error.filename})"
     if fault:
         raise ModelMissingError(
-            f"no model at {path} (model.uri {config.model.uri}): it {fault}; expected a folder with"
-            " config.json and weights (*.safetensors or *.bin), or one .gguf file"
+            f"no model at {path} (model.uri {config.loaded.uri}): it {fault}; expected a folder"
+            " with config.json and weights (*.safetensors or *.bin), or one .gguf file"
         )
 
 

@@ -55,7 +55,7 @@ class VllmEngine:
     """vLLM as the gateway sees it. The plugin fills in the client when the engine is up."""
 
     def __init__(self, config: ServerConfig) -> None:
-        self._served_name = config.model.served_name
+        self._served_name = config.loaded.served_name
         self._client: EngineClient | None = None
         self._tasks: tuple[str, ...] = ()
 

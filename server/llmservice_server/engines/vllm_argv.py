@@ -21,8 +21,8 @@ def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: boo
     if not compiles and "enforce-eager" not in config.engine.args:
         argv.append("--enforce-eager")
     argv += [
-        f"--model={config.model.source}",
-        f"--served-model-name={config.model.served_name}",
+        f"--model={config.loaded.source}",
+        f"--served-model-name={config.loaded.served_name}",
         f"--host={host}",
         f"--port={config.port}",
         f"--tensor-parallel-size={config.engine.tensor_parallel}",
@@ -32,8 +32,8 @@ def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: boo
         f"--uvicorn-log-level={config.log_level}",
         "--disable-uvicorn-access-log",
     ]
-    if config.model.revision:
-        argv.append(f"--revision={config.model.revision}")
+    if config.loaded.revision:
+        argv.append(f"--revision={config.loaded.revision}")
     return argv
 
 

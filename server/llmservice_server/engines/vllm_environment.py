@@ -22,7 +22,7 @@ def vllm_environment(
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
     }
-    if Path(config.model.source).is_absolute():
+    if Path(config.loaded.source).is_absolute():
         defaults["HF_HUB_OFFLINE"] = "1"
     # Naming one plugin switches all others off, so those that vLLM loads by itself are named too.
     wanted = given.get("VLLM_PLUGINS", ",".join(plugins))

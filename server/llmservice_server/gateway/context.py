@@ -17,11 +17,12 @@ _PLACES = 4096
 
 @dataclass(frozen=True)
 class Probe:
-    """A POST of JSON on the engine's own routes that only a working engine answers with 200."""
+    """A request on the engine's own routes that only a working engine answers with 200."""
 
     path: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(default_factory=dict[str, Any])
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    method: str = "POST"
 
 
 class Engine(Protocol):

@@ -63,7 +63,7 @@ class Health:
         return 503 if dead else 200, {
             **self._readyz()[1],
             **(self._completion.told() if loads else {}),
-            "model": self._context.config.model.served_name,
+            "model": self._context.config.served_name,
             "in_flight": self._context.lifecycle.in_flight,
             "uptime_seconds": round(time.monotonic() - self._began, 1),
         }

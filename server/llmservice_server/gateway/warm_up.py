@@ -64,7 +64,7 @@ async def post(app: App, probe: Probe, lifespan: Scope) -> tuple[int, bytes]:
         **lifespan,
         "type": "http",
         "http_version": "1.1",
-        "method": "POST",
+        "method": probe.method,
         "scheme": "http",
         "path": probe.path,
         "raw_path": probe.path.encode(),

@@ -17,6 +17,10 @@ from llmservice_server.config import (
 
 _MODEL = "model: {uri: 'pvc://models/m', source: /models/m, servedName: chat}\n"
 
+_PROXY = (
+    "engine: {type: proxy, upstreams: [{url: 'http://a/v1', weight: 1, models: [{name: m}]}]}\n"
+)
+
 _json = st.recursive(
     st.booleans()
     | st.integers()
@@ -127,6 +131,16 @@ def test_a_dash_that_vllm_reads_inside_of_one_value_is_kept() -> None:
         (_MODEL + "http: {cors: {origins: [a.com]}}", ["http.cors.origins.0: not an origin"]),
         (_MODEL + "port: x\nlogLevel: 1", ["port: ", "logLevel: "]),
         ("model: {uri: '', source: /m, servedName: x}", ["model.uri: "]),
+        ("engine: {type: proxy}", ["engine.upstreams: is missing; write upstreams: [{url: "]),
+        (_MODEL + "engine: {upstreams: [{url: 'http://a/v1'}]}", ["engine.upstreams: are for the"]),
+        (_MODEL + _PROXY, ["model: a proxy loads none"]),
+        (_PROXY.replace("{type", "{args: {seed: 1}, type"), ["engine.args: are vLLM's flags"]),
+        (_PROXY.replace("http:", "ftp:"), ["engine.upstreams.0.url: write an http:// or https://"]),
+        (_PROXY.replace("//a", "//a:x"), ["engine.upstreams.0.url: not an address"]),
+        (_PROXY.replace("/v1", "/v1?key=x"), ["engine.upstreams.0.url: ", "without ? and #"]),
+        (_PROXY.replace("m}]", "m}, {name: m}]"), ["engine.upstreams.0.models: m is there twice"]),
+        (_PROXY.replace("weight: 1", "weight: 0"), ["engine.upstreams.0.weight: "]),
+        (_PROXY.replace("]}]", "]}], timeouts: {idleSeconds: 0}"), ["engine.timeouts.idleSeconds"]),
     ],
 )
 def test_a_fault_is_one_line_that_names_the_field_and_the_value(
@@ -138,6 +152,29 @@ def test_a_fault_is_one_line_that_names_the_field_and_the_value(
     assert "\n" not in line
     for name in names:
         assert name in line
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "url: 'https://u:THE-SECRET@a/v1'",
+        "apiKey: THE-SECRET",
+        "apiKey: {variable: THE-SECRET}",
+        "apiKey: {value: THE-SECRET}",
+        "apiKey: {variable: A, file: /THE-SECRET}",
+    ],
+)
+def test_a_key_where_none_may_be_is_refused_and_not_repeated(place: str) -> None:
+    url = "" if place.startswith("url") else "url: 'http://a/v1', "
+    with pytest.raises(ConfigError) as refused:
+        ServerConfig.from_yaml(f"engine: {{type: proxy, upstreams: [{{{url}{place}}}]}}")
+    assert "engine.upstreams.0" in str(refused.value)
+    assert "SECRET" not in str(refused.value)
+
+
+def test_the_model_that_is_meant_without_a_name_is_the_first_of_a_proxy() -> None:
+    assert ServerConfig.from_yaml(_MODEL).served_name == "chat"
+    assert ServerConfig.from_yaml(_PROXY).served_name == "m"
 
 
 def test_importing_it_is_light() -> None:

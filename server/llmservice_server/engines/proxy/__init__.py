@@ -1,0 +1,17 @@
+"""The engine ``proxy``: any OpenAI-compatible servers behind the gateway, by the models' names.
+
+Importing this imports none of what it runs on; serving does.
+"""
+
+import importlib
+
+from llmservice_server.config import ServerConfig
+
+
+def serve(config: ServerConfig) -> None:
+    """Serve until drained.
+
+    Raises:
+        EngineError: it did not start, or ended without being told to.
+    """
+    importlib.import_module("llmservice_server.engines.proxy.server").serve(config)

@@ -1,0 +1,308 @@
+"""The way of a request through the proxy, from its body's last byte to its answer's.
+
+Promises: the body is read once and forwarded as it came, but for a model's other name; another
+upstream is asked only while nothing has reached the client, and at most once each; a client that
+leaves ends the upstream's work at once; a stream that breaks says so in its last event. Of the
+client's headers and the upstream's, only those named here pass.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import aiohttp
+
+from llmservice_server.config import TimeoutsConfig
+from llmservice_server.engines.proxy import failure
+from llmservice_server.engines.proxy.body import BodyError, model_of, renamed
+from llmservice_server.engines.proxy.events import Events, error_event
+from llmservice_server.engines.proxy.failure import Failure
+from llmservice_server.engines.proxy.upstream import Upstream
+from llmservice_server.engines.proxy.upstreams import Upstreams
+from llmservice_server.engines.proxy.watch import Watch, Why
+from llmservice_server.gateway.asgi import Headers, Message, Receive, Scope, Send
+
+ROUTES = {
+    "/v1/chat/completions": "Chat, streamed or whole",
+    "/v1/completions": "Text completion, streamed or whole",
+    "/v1/responses": "Responses, streamed or whole",
+    "/v1/embeddings": "Embeddings of texts",
+    "/v1/moderations": "Whether texts are harmful",
+    "/v1/rerank": "Documents by their relevance to a query",
+    "/v1/score": "How alike texts are",
+    "/v1/images/generations": "Images by description",
+    "/v1/audio/speech": "Speech of a text",
+}
+"""What is forwarded. Routes that spend or keep more than an answer (files, batches) are not."""
+
+# Of the request. The client's authorization is meant for us, its cookies and addresses for nobody.
+_PASS_UP = {
+    name.encode(): name
+    for name in (
+        *("accept", "x-request-id", "traceparent", "tracestate", "idempotency-key"),
+        *("openai-beta", "anthropic-beta", "anthropic-version"),
+    )
+}
+# Of the answer. Cookies, and what tells of our account, stay here.
+_PASS_DOWN = ("content-type", "content-encoding", "content-disposition")
+_WHOLE = 1 << 20  # bytes of an answer that are read before the first is sent
+_REFUSAL = 1 << 16  # bytes of an upstream's error that are looked at
+_STREAM_HEADERS: Headers = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+_ATTEMPTS = 3
+_BODY = "http.response.body"
+
+_log = logging.getLogger("llmservice.upstream")
+
+
+class _Left(Exception):  # noqa: N818  no error
+    """The client did."""
+
+
+class Forward:
+    """An ASGI application for POSTs to ``ROUTES``."""
+
+    def __init__(self, upstreams: Upstreams, timeouts: TimeoutsConfig) -> None:
+        self._upstreams = upstreams
+        self._timeouts = timeouts
+        self._session: aiohttp.ClientSession | None = None
+
+    def use(self, session: aiohttp.ClientSession) -> None:
+        """Before the first request."""
+        self._session = session
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(receive)
+        if body is None:
+            return
+        try:
+            model = model_of(body)
+        except BodyError as error:
+            await failure.bad_request(str(error)).answer(send)
+            return
+        if not self._upstreams.serve(model):
+            await self._unknown(model).answer(send)
+            return
+        watch = Watch(receive)
+        try:
+            found = await self._ask_in_turn(_Exchange(scope, send, watch, model, body))
+        except BodyError as error:
+            found = failure.bad_request(str(error))
+        except _Left:
+            return
+        finally:
+            watch.end()
+        if found is not None:
+            await found.answer(send)
+
+    def _unknown(self, model: str) -> Failure:
+        if self._upstreams.all_listed:
+            return failure.no_such_model(model, self._upstreams.names)
+        return failure.unavailable("Not every upstream has told its models yet.", 2)
+
+    async def _ask_in_turn(self, exchange: "_Exchange") -> Failure | None:
+        """What to answer; None where an upstream's answer was forwarded."""
+        assert self._session is not None  # noqa: S101  the lifespan came first
+        asked: list[Upstream] = []
+        found: Failure | None = None
+        while len(asked) < _ATTEMPTS:
+            upstream = self._upstreams.choose(exchange.model, asked)
+            if upstream is None:
+                break
+            asked.append(upstream)
+            found = await exchange.attempt(upstream, self._session, self._timeouts)
+            if found is None or not found.again:
+                return found
+        if found is not None:
+            return found
+        seconds = self._upstreams.back_in(exchange.model)
+        return failure.unavailable("No upstream of this model can be asked for now.", seconds)
+
+
+class _Exchange:
+    """One request, and its answer."""
+
+    def __init__(self, scope: Scope, send: Send, watch: Watch, model: str, body: bytes) -> None:
+        self.model = model
+        self._path: str = scope["path"]
+        self._given: list[tuple[bytes, bytes]] = scope["headers"]
+        self._send = send
+        self._watch = watch
+        self._body = body
+        self._begun = self._events = (
+            False  # whether the client was sent anything, and of which kind
+        )
+
+    async def attempt(
+        self, upstream: Upstream, session: aiohttp.ClientSession, timeouts: TimeoutsConfig
+    ) -> Failure | None:
+        """Ask one upstream. Returns what went wrong while nothing had been sent."""
+        trial, told = upstream.begin(), False
+        try:
+            found = await self._ask(upstream, session, timeouts)
+            told = True
+        finally:
+            upstream.end()
+            if not told:
+                upstream.breaker.abandoned(trial=trial)
+        if found is not None and found.unwell:
+            upstream.failed(found.code, trial=trial)
+        else:
+            upstream.breaker.succeeded()
+        if found is None or not self._begun:
+            return found
+        await self._break_off(found)
+        return None
+
+    async def _ask(
+        self, upstream: Upstream, session: aiohttp.ClientSession, timeouts: TimeoutsConfig
+    ) -> Failure | None:
+        """What went wrong, before or after the first byte."""
+        body = self._body
+        if (name := upstream.models[self.model]) != self.model:
+            body = renamed(body, name)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            self._watch.within(timeouts.first_byte_seconds)
+            response = await session.post(
+                upstream.url(self._path),
+                data=body,
+                headers=self._headers(upstream),
+                proxy=upstream.proxy,
+                allow_redirects=False,
+            )
+            return await self._take(response, upstream, timeouts)
+        except asyncio.CancelledError:
+            match self._watch.caught():
+                case None:
+                    raise
+                case Why.GONE:
+                    raise _Left from None
+                case Why.LATE:
+                    return failure.late("The upstream took too long.")
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            _log.info("%s: %s", upstream.name, error)
+            return failure.unavailable("The upstream cannot be reached.")
+        except (aiohttp.ClientError, OSError) as error:
+            _log.info("%s: %s: %s", upstream.name, type(error).__name__, error)
+            return failure.broken("The upstream broke its answer off.")
+        finally:
+            if response is not None:
+                response.close()  # ends what is still coming; a whole answer's connection is kept
+
+    def _headers(self, upstream: Upstream) -> dict[str, str]:
+        headers = {**upstream.headers, "content-type": "application/json"}
+        for name, value in self._given:
+            if passed := _PASS_UP.get(name):
+                headers[passed] = value.decode("latin-1")
+        return headers
+
+    async def _take(
+        self, response: aiohttp.ClientResponse, upstream: Upstream, timeouts: TimeoutsConfig
+    ) -> Failure | None:
+        if response.status >= 300:
+            told = await _beginning(response.content)
+            found = failure.refused(response.status, response.headers, told, upstream.key)
+            if response.status == 429:
+                upstream.limited(found.retry_after)
+            return found
+        piece = await response.content.readany()
+        self._watch.within(timeouts.idle_seconds)
+        kind = response.headers.get("content-type", "")
+        if kind.startswith("text/event-stream") and "content-encoding" not in response.headers:
+            return await self._stream(response.content, piece)
+        return await self._whole(response, piece, kind)
+
+    async def _stream(self, content: aiohttp.StreamReader, piece: bytes) -> Failure | None:
+        if not piece:
+            return failure.broken("The upstream's stream has nothing in it.")
+        self._begun = self._events = True
+        await self._give(
+            {"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS]}
+        )
+        events = Events(self._path)
+        while piece:
+            self._watch.arrived()
+            if whole := events.whole(piece):
+                await self._give({"type": _BODY, "body": whole, "more_body": True})
+            piece = await content.readany()
+        rest = events.rest()
+        if not events.complete:
+            return failure.broken("The upstream ended the stream before its end.")
+        await self._give({"type": _BODY, "body": rest})
+        return None
+
+    async def _whole(
+        self, response: aiohttp.ClientResponse, piece: bytes, kind: str
+    ) -> Failure | None:
+        """An answer up to a size is read to its end first, so that it comes whole or not at all."""
+        content, pieces, size = response.content, [piece], len(piece)
+        while size <= _WHOLE and not content.at_eof():
+            pieces.append(piece := await content.readany())
+            size += len(piece)
+            self._watch.arrived()
+        body, ended = b"".join(pieces), content.at_eof()
+        if kind.startswith("text/html") or (
+            kind.startswith("application/json") and not _like_json(body, ended=ended)
+        ):
+            return failure.broken("The upstream's answer is not JSON.")
+        headers = [
+            (name.encode(), value.encode("latin-1"))
+            for name in _PASS_DOWN
+            if (value := response.headers.get(name))
+        ]
+        length = str(size) if ended else response.headers.get("content-length")
+        if length:
+            headers.append((b"content-length", length.encode()))
+        self._begun = True
+        await self._give(
+            {"type": "http.response.start", "status": response.status, "headers": headers}
+        )
+        await self._give({"type": _BODY, "body": body, "more_body": not ended})
+        while not ended:
+            piece = await content.readany()
+            self._watch.arrived()
+            ended = content.at_eof()
+            await self._give({"type": _BODY, "body": piece, "more_body": not ended})
+        return None
+
+    async def _give(self, message: Message) -> None:
+        """To the client, which may be slow; that is not the upstream's fault."""
+        self._watch.held = True
+        await self._send(message)
+        self._watch.held = False
+
+    async def _break_off(self, found: Failure) -> None:
+        # An answer that is no stream cannot say it: left unfinished, its connection is cut.
+        if self._events:
+            await self._send({"type": _BODY, "body": error_event(found)})
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None where the client left."""
+    pieces: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """Of a refusal, as far as it comes."""
+    found = b""
+    with suppress(aiohttp.ClientError):
+        while len(found) < _REFUSAL and not content.at_eof():
+            found += await content.readany()
+    return found
+
+
+def _like_json(body: bytes, *, ended: bool) -> bool:
+    """By its first and last byte: enough to tell a page or half an answer, and costs nothing."""
+    text = body.strip()
+    return text[:1] in {b"{", b"["} and (not ended or text[-1:] in {b"}", b"]"})

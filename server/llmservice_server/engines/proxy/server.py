@@ -1,0 +1,104 @@
+"""The proxy's process: its application with the gateway around it, on uvicorn."""
+
+import asyncio
+import importlib
+import logging
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from llmservice_server import logs
+from llmservice_server.config import ServerConfig
+from llmservice_server.engines.failures import EngineError
+from llmservice_server.engines.proxy import keys
+from llmservice_server.engines.proxy.application import Application
+from llmservice_server.engines.proxy.upstream import Upstream
+from llmservice_server.gateway import Gateway
+from llmservice_server.gateway.context import Context, Probe
+
+# As for vLLM: longer than the pools of clients and proxies keep a connection.
+_KEEP_ALIVE_SECONDS = 75
+
+_log = logging.getLogger("llmservice.proxy")
+
+
+class ProxyEngine:
+    """The proxy as the gateway sees it."""
+
+    def fault(self) -> str | None:
+        """None: what can be mended by a restart is not what fails here."""
+        return None
+
+    def probe(self) -> Probe:
+        """Answered with 200 once an upstream was reached; costs no token."""
+        return Probe("/v1/models", method="GET")
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield  # the loop's handlers below, until the drain takes them over
+
+
+def serve(config: ServerConfig) -> None:
+    """Serve until drained, or until told to stop before anything was served.
+
+    Raises:
+        EngineError: it did not start, or ended without being told to.
+    """
+    upstreams = [Upstream(u, keys.read(u.api_key)) for u in config.engine.upstreams]
+    with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
+        logs.configure(config.log_level, Path(folder))
+        with _listening(config.port) as listening:
+            context = Context(config, ProxyEngine())
+            app = Gateway(Application(config.engine, upstreams), context)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                started = runner.run(_run(app, config, listening))
+            if not started:
+                raise EngineError("the proxy did not start; its log says why")
+
+
+async def _run(app: Gateway, config: ServerConfig, listening: socket.socket) -> bool:
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            log_level=config.log_level,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await server.serve(sockets=[listening])
+    return server.started
+
+
+def _listening(port: int) -> socket.socket:
+    six = socket.has_dualstack_ipv6()
+    family, host = (socket.AF_INET6, "::") if six else (socket.AF_INET, "")
+    try:
+        return socket.create_server((host, port), family=family, dualstack_ipv6=six)
+    except OSError as error:
+        raise EngineError(f"port {port} cannot be listened on: {error.strerror}") from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        return importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return None

@@ -1,0 +1,126 @@
+"""All upstreams: who serves a model, whom to ask next, and which models there are.
+
+Who lists its own models is asked for them now and then. Forwards nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+import aiohttp
+import orjson
+
+from llmservice_server.engines.proxy.upstream import Upstream
+
+_LOOK_SECONDS = 10.0
+_LISTED_EVERY, _UNLISTED_EVERY = 60.0, 5.0  # seconds
+_MOST_MODELS = 10_000  # of one upstream's list
+_LONGEST_NAME = 256
+
+_log = logging.getLogger("llmservice.upstream")
+
+
+class Upstreams:
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        self._upstreams = upstreams
+        self._serving: dict[str, list[Upstream]] = {}
+        self._unlisted = {upstream for upstream in upstreams if upstream.lists_its_own}
+        self.reached = False
+        """Whether one of them ever answered."""
+        self._route()
+
+    @property
+    def names(self) -> list[str]:
+        """Every model, as clients call it."""
+        return list(self._serving)
+
+    @property
+    def all_listed(self) -> bool:
+        """Whether a model that is not among the names is nowhere."""
+        return not self._unlisted
+
+    def serve(self, model: str) -> bool:
+        return model in self._serving
+
+    def choose(self, model: str, without: Collection[Upstream] = ()) -> Upstream | None:
+        """Who is to be asked, unless all that serve the model are broken or were asked."""
+        now = time.monotonic()
+        able = [
+            upstream
+            for upstream in self._serving.get(model, ())
+            if upstream not in without and upstream.breaker.admits(now)
+        ]
+        return min(able, key=lambda upstream: upstream.rank(now), default=None)
+
+    def back_in(self, model: str) -> float:
+        """Seconds until one that serves the model may be tried again."""
+        now = time.monotonic()
+        return min((u.breaker.until - now for u in self._serving.get(model, ())), default=0.0)
+
+    async def look(self, session: aiohttp.ClientSession) -> list[str]:
+        """Ask each, without costing a token, whether it is there; why not, of those that are not"""
+        faults = await asyncio.gather(*(self._look(session, each) for each in self._upstreams))
+        self.reached |= not all(faults)
+        return [fault for fault in faults if fault]
+
+    async def keep_listed(self, session: aiohttp.ClientSession) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(_LISTED_EVERY if self.all_listed else _UNLISTED_EVERY)
+            own = [upstream for upstream in self._upstreams if upstream.lists_its_own]
+            await asyncio.gather(*(self._look(session, upstream) for upstream in own))
+
+    async def _look(self, session: aiohttp.ClientSession, upstream: Upstream) -> str | None:
+        try:
+            async with (
+                asyncio.timeout(_LOOK_SECONDS),
+                session.get(
+                    upstream.url("/models"),
+                    headers=upstream.headers,
+                    proxy=upstream.proxy,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                status = answer.status
+                listed = _ids(await answer.read()) if status == 200 else []
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return f"{upstream.name}: {_words(error)}"
+        if status == 401:
+            return f"{upstream.name}: it does not take the key"
+        if status >= 500:
+            return f"{upstream.name}: it answers with status {status}"
+        if upstream.lists_its_own:
+            if status != 200:
+                _log.warning("%s lists no models (status %d); name them", upstream.name, status)
+            upstream.models = {name: name for name in listed}
+            self._unlisted.discard(upstream)
+            self._route()
+        return None
+
+    def _route(self) -> None:
+        serving: dict[str, list[Upstream]] = {}
+        for upstream in self._upstreams:
+            for model in upstream.models:
+                serving.setdefault(model, []).append(upstream)
+        self._serving = serving
+
+
+def _ids(content: bytes) -> list[str]:
+    read: Any = orjson.loads(content)
+    listed: Any = cast("dict[str, Any]", read).get("data") if isinstance(read, dict) else None
+    if not isinstance(listed, list):
+        return []
+    found = [
+        name
+        for model in cast("list[Any]", listed)[:_MOST_MODELS]
+        if isinstance(model, dict)
+        and isinstance(name := cast("dict[str, Any]", model).get("id"), str)
+        and 0 < len(name) <= _LONGEST_NAME
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _words(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}"

@@ -1,0 +1,73 @@
+"""The proxy with the gateway around it, on a real socket, before the upstreams that a test has."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx2
+import uvicorn
+from llmservice_server.config import EngineConfig, ServerConfig
+from llmservice_server.engines.proxy.application import Application
+from llmservice_server.engines.proxy.server import ProxyEngine
+from llmservice_server.engines.proxy.upstream import Upstream
+from llmservice_server.gateway import Gateway
+from llmservice_server.gateway.context import Context
+
+from tests.unit.server.proxy.upstream_double import KEY
+
+CHAT = "/v1/chat/completions"
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def to(url: str, *models: str, **more: Any) -> dict[str, Any]:
+    """An upstream's part of the file; models as m, or as alias=m."""
+    pairs = [model.partition("=") for model in models or ("m",)]
+    named = [{"name": n, **({"upstreamName": other} if other else {})} for n, _, other in pairs]
+    return {"url": url, "models": named, **more}
+
+
+def chat(model: str = "m", *, stream: bool = False) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+
+
+@asynccontextmanager
+async def proxied(
+    *upstreams: dict[str, Any], ready: bool = True, **timeouts: float
+) -> AsyncIterator[httpx2.AsyncClient]:
+    file = {"engine": {"type": "proxy", "upstreams": list(upstreams), "timeouts": timeouts}}
+    config = ServerConfig.model_validate(file)
+    assert isinstance(config.engine, EngineConfig)
+    context = Context(config, ProxyEngine())
+    made = [Upstream(u, KEY if u.api_key else None) for u in config.engine.upstreams]
+    server = _Server(
+        uvicorn.Config(
+            Gateway(Application(config.engine, made), context),
+            host="127.0.0.1",
+            port=0,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+        )
+    )
+    interrupt = signal.getsignal(signal.SIGINT)
+    running = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(10):
+            while not server.started or (ready and context.lifecycle.phase.value != "ready"):
+                await asyncio.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            yield client
+        assert context.lifecycle.in_flight == 0 or await context.lifecycle.idle(2)
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(running, 10)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGINT, interrupt)

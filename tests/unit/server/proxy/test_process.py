@@ -1,0 +1,109 @@
+"""The proxy as a process: how it starts, drains and fails."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from tests.unit.server.proxy.proxied import CHAT, chat, to
+from tests.unit.server.proxy.upstream_double import CHUNK, DONE, KEY, stream, upstream
+
+
+@dataclass
+class Running:
+    process: asyncio.subprocess.Process
+    url: str
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+async def _start(folder: Path, upstream_url: str, port: int, **env: str) -> Running:
+    file = folder / "config.yaml"
+    of_upstream = to(upstream_url, apiKey={"variable": "THE_KEY"})
+    engine = {"type": "proxy", "upstreams": [of_upstream]}
+    file.write_text(json.dumps({"port": port, "drain": {"graceSeconds": 1}, "engine": engine}))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llmservice_server", "serve", "--config", str(file)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **env},
+    )
+    return Running(process, f"http://127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def _ready(folder: Path, upstream_url: str) -> AsyncIterator[Running]:
+    running = await _start(folder, upstream_url, _free_port(), THE_KEY=KEY)
+    try:
+        async with httpx2.AsyncClient(base_url=running.url) as client, asyncio.timeout(60):
+            while True:
+                try:
+                    if (await client.get("/readyz")).status_code == 200:
+                        break
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.05)
+        yield running
+    finally:
+        if running.process.returncode is None:
+            running.process.kill()
+        await running.process.communicate()
+
+
+async def test_what_is_in_flight_is_finished_and_it_ends_with_0_and_no_key_in_its_log(
+    tmp_path: Path,
+) -> None:
+    chunks = [CHUNK] * 10
+    async with (
+        upstream(stream(*chunks, DONE, pause=0.3)) as a,
+        _ready(tmp_path, a.url) as running,
+        httpx2.AsyncClient(base_url=running.url, timeout=30) as client,
+    ):
+        streamed = asyncio.create_task(client.post(CHAT, json=chat(stream=True)))
+        while not a.seen:
+            await asyncio.sleep(0.01)
+        running.process.send_signal(signal.SIGTERM)
+        assert (await streamed).content == b"".join(chunks) + DONE
+        assert a.seen[0].headers["authorization"] == f"Bearer {KEY}"
+        out, err = await asyncio.wait_for(running.process.communicate(), 20)
+        assert running.process.returncode == 0
+        assert KEY.encode() not in out + err
+
+
+async def test_without_its_key_it_ends_with_2_and_a_line_that_names_the_variable(
+    tmp_path: Path,
+) -> None:
+    running = await _start(tmp_path, "http://127.0.0.1:9/v1", _free_port())
+    _, err = await asyncio.wait_for(running.process.communicate(), 60)
+    assert running.process.returncode == 2
+    assert b"the variable THE_KEY" in err
+
+
+async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        running = await _start(tmp_path, "http://127.0.0.1:9/v1", port, THE_KEY=KEY)
+        _, err = await asyncio.wait_for(running.process.communicate(), 60)
+    assert running.process.returncode == 1
+    assert f"port {port} cannot be listened on".encode() in err
+
+
+async def test_an_address_on_the_command_line_is_checked_as_in_a_file() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llmservice_server", "--upstream", "https://u:secret@a/v1"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 2
+    assert b"--upstream: url: holds credentials" in err
+    assert b"secret" not in err
