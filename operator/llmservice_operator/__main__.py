@@ -11,6 +11,7 @@ from pathlib import Path
 from llmservice_operator import settings
 
 _SERVER_IMAGE = "llmservice/server:dev"
+_PROXY_IMAGE = "llmservice/proxy:dev"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     render = commands.add_parser("render", help="print the children of a resource, without cluster")
     render.add_argument("file", type=Path, metavar="FILE", help="YAML with LLMServices; - is stdin")
     render.add_argument("--server-image", default=_SERVER_IMAGE, help="default: %(default)s")
+    render.add_argument("--proxy-image", default=_PROXY_IMAGE, help="default: %(default)s")
 
     diff = commands.add_parser(
         "diff",
@@ -35,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         "--server-image",
         default="",
         metavar="IMAGE",
-        help=f"default: what the live pods run, or {_SERVER_IMAGE} where there are none",
+        help=f"default: what the live pods run, or {_SERVER_IMAGE} or {_PROXY_IMAGE} "
+        "where there are none",
     )
     diff.add_argument(
         "--field-manager",
@@ -61,13 +64,17 @@ def main(argv: list[str] | None = None) -> int:
             return print_crd(sys.stdout)
         case "diff":
             from llmservice_operator.diff.command import Asked, print_differences  # noqa: PLC0415
+            from llmservice_operator.render.defaults import RenderDefaults  # noqa: PLC0415
 
-            asked = Asked(options.file, _SERVER_IMAGE, options.server_image, options.field_manager)
+            new = RenderDefaults(_SERVER_IMAGE, _PROXY_IMAGE)
+            asked = Asked(options.file, new, options.server_image, options.field_manager)
             return print_differences(asked, sys.stdout)
         case _:
             from llmservice_operator.offline import print_children  # noqa: PLC0415
+            from llmservice_operator.render.defaults import RenderDefaults  # noqa: PLC0415
 
-            return print_children(options.file, options.server_image, sys.stdout)
+            defaults = RenderDefaults(options.server_image, options.proxy_image)
+            return print_children(options.file, defaults, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ def print_crd(out: TextIO) -> int:
     return 0
 
 
-def print_children(file: Path, server_image: str, out: TextIO) -> int:
+def print_children(file: Path, defaults: RenderDefaults, out: TextIO) -> int:
     """Print the children of each LLMService in a file; other objects in it are passed over.
 
     Returns 1, with a line on stderr, when the file has none or one of them cannot be rendered.
     """
     try:
         services = [LLMService.parse(obj, unknown="forbid") for obj in resources_in(file)]
-        children = [m for s in services for m in render(s, RenderDefaults(server_image))]
+        children = [m for s in services for m in render(s, defaults)]
     except InvalidSpec as error:
         print(f"{file}: {error}", file=sys.stderr)  # noqa: T201
         return 1

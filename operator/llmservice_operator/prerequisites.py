@@ -37,13 +37,16 @@ class Needed(NamedTuple):
 def needed(service: LLMService) -> Iterator[Needed]:
     """What must exist in the resource's namespace before a pod can start. Pure."""
     model = service.spec.model
-    if model.credentials_secret:
+    if model and model.credentials_secret:
         yield Needed(SECRET, model.credentials_secret, TOKEN_KEY)
     for variable in service.spec.engine.env:
         reference = variable.value_from.secret_key_ref if variable.value_from else None
         if reference and not reference.optional:
             yield Needed(SECRET, reference.name, reference.key)
-    if model.claim:
+    for upstream in service.spec.engine.upstreams:
+        if secret := upstream.api_key_secret:
+            yield Needed(SECRET, secret.name, secret.key)
+    if model and model.claim:
         yield Needed(CLAIM, model.claim)
 
 

@@ -83,7 +83,7 @@ async def run(settings: Settings) -> int:
         places,
         inquiry,
         Reporter(client, store, recorder),
-        Desired(RenderDefaults(server_image=settings.server_image)),
+        Desired(RenderDefaults(settings.server_image, settings.proxy_image)),
         told,
     )
     metrics.workers.set(settings.workers)

@@ -13,9 +13,10 @@ _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 
 @dataclass(frozen=True)
 class Settings:
-    """server_image: for resources that name none. namespaces: empty means all of them."""
+    """The images are for resources that name none. namespaces: empty means all of them."""
 
     server_image: str
+    proxy_image: str
     namespaces: tuple[str, ...]
     lease_namespace: str
     lease_name: str
@@ -29,6 +30,9 @@ class Settings:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server-image", required=True, metavar="IMAGE", help="of servers whose spec names none"
+    )
+    parser.add_argument(
+        "--proxy-image", default="", metavar="IMAGE", help="of proxies; default: the server's"
     )
     parser.add_argument(
         "--namespaces", default="", metavar="A,B", help="only these namespaces; default: all"
@@ -63,6 +67,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def from_flags(flags: argparse.Namespace) -> Settings:
     return Settings(
         server_image=flags.server_image,
+        proxy_image=flags.proxy_image,
         namespaces=tuple(n.strip() for n in flags.namespaces.split(",") if n.strip()),
         lease_namespace=flags.lease_namespace or _own_namespace(),
         lease_name=flags.lease_name,

@@ -32,6 +32,7 @@ _RIGHT_NODES = {
     "minimal": _20_GB,
     "private-model": _20_GB,
     "production": _POOL,
+    "proxy": {*_ANY_GPU, "example-mig", "plain"},
     "tensor-parallel": _75_GB,
 }
 
@@ -70,6 +71,9 @@ def named_objects(cluster: Cluster, namespace: str) -> Iterator[None]:
     )
     cluster.kubectl(*secrets)
     cluster.kubectl("-n", namespace, "create", "secret", "generic", "registry")
+    for name, key in (("openai", "API_KEY"), ("mistral", "MISTRAL_API_KEY")):
+        literal = f"--from-literal={key}=none"
+        cluster.kubectl("-n", namespace, "create", "secret", "generic", name, literal)
     volume = f"{namespace}-models"
     size = {"storage": "1Gi"}
     common: dict[str, Any] = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}

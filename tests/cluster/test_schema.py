@@ -39,6 +39,14 @@ def _with(**fields: Any) -> Manifest:
     return {"model": _MODEL, **fields}
 
 
+def _proxy(*upstreams: Manifest, **engine: Any) -> Manifest:
+    return {"engine": {"type": "proxy", "upstreams": list(upstreams), **engine}}
+
+
+def _upstream(**fields: Any) -> Manifest:
+    return {"url": "https://api.openai.com/v1", "models": [{"name": "a"}], **fields}
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
@@ -69,6 +77,26 @@ def _with(**fields: Any) -> Manifest:
             "not the name of an object: write lower-case letters",
         ),
         ({"model": {**_MODEL, "servedName": "a b"}}, "write letters, digits and any of - . _ : /"),
+        (_proxy(), "a proxy needs servers to stand before: write upstreams: [{url: https://"),
+        ({"engine": {"type": "proxy"}}, "a proxy needs servers to stand before"),
+        ({"model": _MODEL, **_proxy(_upstream())}, "a proxy loads no model: remove it"),
+        ({"gpu": {"count": 1}, **_proxy(_upstream())}, "a proxy needs no GPU: remove gpu"),
+        (
+            _proxy(_upstream(), args={"seed": 1}),
+            "args are vLLM's flags: remove them, or write type",
+        ),
+        (
+            _with(engine={"upstreams": [_upstream()]}),
+            "upstreams are for a proxy: write type: proxy",
+        ),
+        ({"engine": {"upstreams": [_upstream()]}}, "model is missing: write model: {uri: hf://"),
+        (_proxy(_upstream(url="https://u:p@a/v1")), "without credentials, ? and #"),
+        (_proxy(_upstream(url="api.openai.com/v1")), "as https://api.openai.com/v1 or http://"),
+        (_proxy(_upstream(url="https://a/v1?key=x")), "without credentials, ? and #"),
+        (_proxy(_upstream(weight=0)), "write a number from 1 to 1000"),
+        (_proxy(_upstream(models=[{"name": "a"}, {"name": "a"}])), "Duplicate value"),
+        (_proxy(_upstream(apiKeySecret={"name": "Not_A_Name"})), "not the name of an object"),
+        (_proxy(_upstream(), timeouts={"idleSeconds": 0}), "write a number from 1 to 86400"),
         (_with(replicas=0), "spec.replicas: Invalid value: 0: write a number from 1 to 1000"),
         (_with(replicas=-1), "spec.replicas: Invalid value: -1: write a number from 1 to 1000"),
         (_with(gpu={"count": 0}), "spec.gpu.count: Invalid value: 0: write a number from 1 to 64"),

@@ -1,11 +1,11 @@
-"""spec.engine: what runs the model, and how it is tuned."""
+"""spec.engine: what runs the model, and how it is tuned; or what a proxy stands before."""
 
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from llmservice_server.config import RESERVED_ARGS
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from llmservice_server.config import RESERVED_ARGS, base_url
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from llmservice_operator.api.fields import DataKey, ObjectName, matching, text
 from llmservice_operator.api.manifest import Manifest
@@ -119,11 +119,126 @@ class EnvVar(Part):
         return self
 
 
+EngineType = Literal["vllm", "proxy"]
+
+_URL = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$"
+_URL_SENTENCE = (
+    "write the address that an OpenAI client takes as its base URL, as https://api.openai.com/v1 "
+    "or http://NAME.NAMESPACE.svc/v1, without credentials, ? and #"
+)
+# The API server looks at the default {} before its own defaults are in it.
+_PROXY = "has(self.type) && self.type == 'proxy'"
+_NO_UPSTREAMS = "upstreams are for a proxy: write type: proxy, or remove them"
+_NEEDS_UPSTREAMS = (
+    "a proxy needs servers to stand before: write upstreams: [{url: https://HOST/v1, ...}]"
+)
+_NO_ARGS = "args are vLLM's flags: remove them, or write type: vllm"
+_TWICE = "a name is there twice in one upstream: write each model once"
+
+
+def _upstream_url(url: str) -> str:
+    try:
+        return base_url(url)
+    except ValueError:
+        raise ValueError(_URL_SENTENCE) from None
+
+
+class ApiKeySecret(Part):
+    """A key of a Secret of the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: DataKey = "API_KEY"
+    """Which of its keys holds the API key."""
+
+
+class UpstreamModel(Part):
+    """A model of an upstream."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    """What clients write as `model`."""
+    upstream_name: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """What the upstream calls it. Default: the same."""
+
+
+class Upstream(Part):
+    """An OpenAI-compatible server."""
+
+    url: Annotated[str, text(_URL, _URL_SENTENCE, 1024), AfterValidator(_upstream_url)]
+    """Its address, as an OpenAI client takes it for its base URL."""
+
+    models: Annotated[
+        tuple[UpstreamModel, ...],
+        Field(
+            max_length=256,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """Which models it is asked for. Several upstreams with one model share its requests. Default:
+    all that it lists itself."""
+
+    api_key_secret: ApiKeySecret | None = None
+    """The key that it is asked with. Clients' own keys never reach it."""
+
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Its share of a model's requests, beside the weights of others that have the model."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({model.name for model in self.models}) < len(self.models):
+            raise ValueError(_TWICE)
+        return self
+
+
+Seconds = Annotated[int, Field(ge=1, le=86400)]
+
+
+class Timeouts(Part):
+    """How long an upstream may take."""
+
+    connect_seconds: Seconds = 5
+    """To accept a connection."""
+    first_byte_seconds: Seconds = 300
+    """To begin its answer; one that is not streamed begins when it is whole."""
+    idle_seconds: Seconds = 120
+    """Between two pieces of an answer."""
+
+
 class Engine(Part):
     """What runs the model."""
 
-    type: Literal["vllm"] = "vllm"
-    """The engine; vllm is the one that there is."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"!({_PROXY}) || (has(self.upstreams) && self.upstreams.size() > 0)",
+                _NEEDS_UPSTREAMS,
+                path=".upstreams",
+            ),
+            rule(
+                f"({_PROXY}) || !has(self.upstreams) || self.upstreams.size() == 0",
+                _NO_UPSTREAMS,
+                path=".upstreams",
+            ),
+            rule(f"!({_PROXY}) || !has(self.args)", _NO_ARGS, path=".args"),
+        )
+    )
+
+    type: EngineType = "vllm"
+    """The engine: vllm runs a model; proxy stands before other OpenAI-compatible servers, needs no
+    GPU, and answers for all their models under one address."""
+
+    upstreams: Annotated[
+        tuple[Upstream, ...],
+        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
+    """The servers behind a proxy. A request goes to one that has its model and the least to do."""
+
+    # No default of the schema: it would be written into what runs a model, too.
+    timeouts: Timeouts | None = None
+    """How long a proxy waits for an upstream, before it asks another one or says so."""
 
     image: (
         Annotated[str, text(_IMAGE, _IMAGE_SENTENCE, 512), matching(_IMAGE, _IMAGE_SENTENCE)] | None
@@ -150,3 +265,13 @@ class Engine(Part):
         ),
     ] = ()
     """Variables of the server's environment."""
+
+    @model_validator(mode="after")
+    def _of_one_type(self) -> Self:
+        if self.type == "proxy" and not self.upstreams:
+            raise ValueError(_NEEDS_UPSTREAMS)
+        if self.type != "proxy" and self.upstreams:
+            raise ValueError(_NO_UPSTREAMS)
+        if self.type == "proxy" and self.args:
+            raise ValueError(_NO_ARGS)
+        return self

@@ -50,11 +50,12 @@ class Resources(Part):
     requests: Amounts | None = None
     """What a node must have free, as {cpu: 4, memory: 16Gi}. Autoscaling on CPU measures against
     it. Default: one CPU and one more for each GPU; memory for the server, 6Gi more for each GPU,
-    and on CPU for the weights, as far as the model's name tells its size."""
+    and on CPU for the weights, as far as the model's name tells its size; for a proxy a quarter of
+    a CPU and 192Mi."""
 
     limits: Amounts | None = None
     """What the server may not exceed. Default: none, because a limit guessed too low ends the
-    server while it loads."""
+    server while it loads; for a proxy 1Gi of memory, where no memory is requested here."""
 
 
 class Toleration(Part):

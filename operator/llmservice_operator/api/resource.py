@@ -13,6 +13,7 @@ GROUP = "llmservice.io"
 VERSION = "v1alpha1"
 KIND = "LLMService"
 
+_SHOWN = 5  # of a proxy's models in the status
 _SENTENCES = {
     "missing": "is missing: write it",
     "extra_forbidden": "unknown field: remove it or correct its name",
@@ -54,5 +55,11 @@ class LLMService(BaseModel):
 
     @property
     def served_name(self) -> str:
-        """What clients write as `model`."""
+        """What clients write as `model`; of a proxy the names that are written."""
+        if self.spec.model is None:
+            named = list(
+                dict.fromkeys(m.name for u in self.spec.engine.upstreams for m in u.models)
+            )
+            more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+            return ", ".join(named[:_SHOWN]) + more
         return self.spec.model.served_name or self.metadata.name

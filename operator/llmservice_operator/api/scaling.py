@@ -76,7 +76,8 @@ class Autoscaling(Part):
 
     memory: Percent | None = None
     """Mean memory use to aim at, in percent of the memory request; the higher of both counts.
-    Default: not looked at, because a model server's memory does not follow its load."""
+    Default: 80 for a proxy; else not looked at, because a model server's memory does not follow its
+    load."""
 
     behavior: Behavior | None = None
     """The pace. Default: fast up, slow down."""

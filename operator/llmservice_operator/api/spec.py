@@ -1,27 +1,33 @@
 """spec: what the user asks for. All but the model has a default that is right in production."""
 
-from typing import Annotated
+from typing import Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, model_validator
 
 from llmservice_operator.api.engine import Engine
 from llmservice_operator.api.expose import Expose, Observability
 from llmservice_operator.api.gateway import Gateway
 from llmservice_operator.api.gpu import Gpu
 from llmservice_operator.api.model import Model
-from llmservice_operator.api.part import Part, required, rule, rules
+from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.pod import Pod
 from llmservice_operator.api.rollout import Disruption, Rollout
 from llmservice_operator.api.scaling import Autoscaling, Replicas
 
 _MISSING = "model is missing: write model: {uri: hf://ORGANISATION/NAME}, or pvc:// or file://"
+_NO_MODEL = "a proxy loads no model: remove it, and name models in engine.upstreams"
+_NO_GPU = "a proxy needs no GPU: remove gpu"
+_PROXY = "has(self.engine) && has(self.engine.type) && self.engine.type == 'proxy'"
 
 
 class LLMServiceSpec(Part):
-    """What is to be served, and how. Only `model` must be written."""
+    """What is to be served, and how. Only `model` must be written; for a proxy its upstreams."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            rule(f"has(self.model) || ({_PROXY})", _MISSING),
+            rule(f"!has(self.model) || !({_PROXY})", _NO_MODEL, path=".model"),
+            rule(f"!has(self.gpu) || !({_PROXY})", _NO_GPU, path=".gpu"),
             rule(
                 "!(has(self.replicas) && has(self.autoscaling))",
                 "write replicas or autoscaling, not both: autoscaling owns the number of replicas "
@@ -39,8 +45,8 @@ class LLMServiceSpec(Part):
         )
     )
 
-    model: Annotated[Model, Field(json_schema_extra=required(_MISSING))]
-    """Which model is served, and under which name. Required."""
+    model: Model | None = None
+    """Which model is served, and under which name. Required, but for a proxy, which has none."""
 
     engine: Engine = Engine()
     """What runs the model, and how it is tuned."""
@@ -73,3 +79,13 @@ class LLMServiceSpec(Part):
 
     observability: Observability = Observability()
     """What the server tells about itself."""
+
+    @model_validator(mode="after")
+    def _of_one_engine(self) -> Self:
+        if self.engine.type == "vllm" and self.model is None:
+            raise ValueError(_MISSING)
+        if self.engine.type == "proxy" and self.model is not None:
+            raise ValueError(_NO_MODEL)
+        if self.engine.type == "proxy" and self.gpu is not None:
+            raise ValueError(_NO_GPU)
+        return self

@@ -32,10 +32,10 @@ _FORBIDDEN = (
 
 @dataclass(frozen=True)
 class Asked:
-    """server_image, field_manager: empty for what the cluster has. new_image: where it has none."""
+    """server_image, field_manager: empty for what the cluster has. new: where it has none."""
 
     file: Path
-    new_image: str
+    new: RenderDefaults
     server_image: str = ""
     field_manager: str = ""
 
@@ -94,8 +94,9 @@ class _Comparison:
         after = await self._resource(before, written)
         service = LLMService.parse(after)
         owned = await self._owned(service)
-        image = self.asked.server_image or _image(before, owned) or self.asked.new_image
-        desired = [stamped(manifest) for manifest in render(service, RenderDefaults(image))]
+        image = self.asked.server_image or _image(before, owned)
+        defaults = RenderDefaults(image) if image else self.asked.new
+        desired = [stamped(manifest) for manifest in render(service, defaults)]
         return await self._compare(after, owned, desired)
 
     async def _compare(

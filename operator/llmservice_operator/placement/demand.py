@@ -21,6 +21,9 @@ _SERVER_MEMORY = 4  # GiB: Python, torch and the HTTP server, with one GPU's sta
 _MEMORY_PER_GPU = 6  # GiB: a worker process, its pinned buffers and its share of /dev/shm
 _CPU_KV_CACHE = 4  # GiB: what vLLM sets aside for the KV cache on CPU by itself
 _BYTES_PER_PARAMETER = 2  # bfloat16
+# A proxy loads nothing: one core's worth of requests and a thousand streams are well below.
+_PROXY_REQUESTS = {"cpu": "250m", "memory": "192Mi"}
+_PROXY_LIMITS = {"memory": "1Gi"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def demand(service: LLMService) -> Demand:
     limits = dict(written.limits or {}) if written else {}
     # A limit alone is a request too, as everywhere in Kubernetes.
     requests = _default_requests(service) | limits
+    if service.spec.model is None and "memory" not in ((written and written.requests) or {}):
+        limits = _PROXY_LIMITS | limits
     requests |= dict(written.requests or {}) if written else {}
     tolerations: list[Manifest] = []
     if gpu is not None:
@@ -69,10 +74,12 @@ def demand(service: LLMService) -> Demand:
 
 
 def _default_requests(service: LLMService) -> dict[str, str]:
-    gpu = service.spec.gpu
+    gpu, model = service.spec.gpu, service.spec.model
+    if model is None:
+        return _PROXY_REQUESTS
     if gpu is not None:
         # vLLM busies one core a worker and one for the API and the scheduler together.
         memory = _SERVER_MEMORY + _MEMORY_PER_GPU * gpu.devices
         return {"cpu": str(1 + gpu.devices), "memory": f"{memory}Gi"}
-    weights = (parameter_count(service.spec.model.uri) or 0) * _BYTES_PER_PARAMETER / _GIBIBYTE
+    weights = (parameter_count(model.uri) or 0) * _BYTES_PER_PARAMETER / _GIBIBYTE
     return {"cpu": "1", "memory": f"{_SERVER_MEMORY + _CPU_KV_CACHE + math.ceil(weights)}Gi"}

@@ -5,6 +5,8 @@ from llmservice_operator.api.resource import LLMService
 from llmservice_operator.render.identity import metadata
 
 _CPU_PERCENT = 70
+# Of a proxy alone: its memory follows the streams that are open, a model server's does not.
+_PROXY_MEMORY_PERCENT = 80
 
 # Load rises in seconds and a replica takes minutes to load: up at once. A replica that was ended
 # too early costs the same minutes again: down slowly, and one by one.
@@ -34,8 +36,9 @@ def autoscaler(service: LLMService) -> list[Manifest]:
         else {}
     )
     metrics = [_utilization("cpu", scaling.cpu or _CPU_PERCENT)]
-    if scaling.memory:
-        metrics.append(_utilization("memory", scaling.memory))
+    proxy = service.spec.engine.type == "proxy"
+    if memory := scaling.memory or (_PROXY_MEMORY_PERCENT if proxy else None):
+        metrics.append(_utilization("memory", memory))
     return [
         {
             "apiVersion": "autoscaling/v2",

@@ -7,6 +7,7 @@ template, and so a rollout.
 import hashlib
 
 from llmservice_server.config import (
+    ApiKey,
     CorsConfig,
     DrainConfig,
     EngineConfig,
@@ -14,9 +15,13 @@ from llmservice_server.config import (
     LimitsConfig,
     ModelConfig,
     ServerConfig,
+    TimeoutsConfig,
+    UpstreamConfig,
+    UpstreamModel,
 )
 from pydantic import ValidationError
 
+from llmservice_operator.api.engine import Timeouts
 from llmservice_operator.api.gpu import Gpu
 from llmservice_operator.api.invalid import InvalidSpec
 from llmservice_operator.api.manifest import Manifest
@@ -48,17 +53,16 @@ def _server_config(service: LLMService) -> ServerConfig:
     gpu = spec.gpu or Gpu()
     try:
         return ServerConfig(
-            model=ModelConfig(
-                uri=spec.model.uri,
-                source=spec.model.source,
-                served_name=service.served_name,
-                revision=spec.model.revision,
-            ),
+            model=_model(service),
             engine=EngineConfig(
                 type=spec.engine.type,
                 args=dict(spec.engine.args),
                 tensor_parallel=gpu.tensor_split,
                 pipeline_parallel=gpu.pipeline_parallel,
+                upstreams=_upstreams(service),
+                timeouts=TimeoutsConfig(
+                    **(spec.engine.timeouts or Timeouts()).model_dump(),
+                ),
             ),
             http=HttpConfig(
                 max_body_bytes=spec.gateway.max_body_bytes,
@@ -79,6 +83,36 @@ def _server_config(service: LLMService) -> ServerConfig:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in fault["loc"])
         raise InvalidSpec(f"spec.engine.{field}{_sentence(fault['msg'])}") from None
+
+
+def _model(service: LLMService) -> ModelConfig | None:
+    model = service.spec.model
+    return model and ModelConfig(
+        uri=model.uri,
+        source=model.source,
+        served_name=service.served_name,
+        revision=model.revision,
+    )
+
+
+def _upstreams(service: LLMService) -> tuple[UpstreamConfig, ...]:
+    return tuple(
+        UpstreamConfig(
+            url=upstream.url,
+            models=tuple(
+                UpstreamModel(name=model.name, upstream_name=model.upstream_name)
+                for model in upstream.models
+            ),
+            api_key=ApiKey(variable=key_variable(number)) if upstream.api_key_secret else None,
+            weight=upstream.weight,
+        )
+        for number, upstream in enumerate(service.spec.engine.upstreams)
+    )
+
+
+def key_variable(number: int) -> str:
+    """The variable that holds the key of the upstream with this number, from 0."""
+    return f"UPSTREAM_{number}_API_KEY"
 
 
 def _sentence(message: str) -> str:

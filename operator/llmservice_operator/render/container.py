@@ -4,7 +4,7 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.model import TOKEN_KEY
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.placement.demand import Demand
-from llmservice_operator.render.configuration import KEY
+from llmservice_operator.render.configuration import KEY, key_variable
 from llmservice_operator.render.defaults import RenderDefaults
 from llmservice_operator.render.startup import startup_seconds
 from llmservice_operator.render.volumes import CONFIG_PATH, HOME, mounts
@@ -21,7 +21,7 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
         limits["claims"] = [{"name": CLAIM}]
     return {
         "name": "server",
-        "image": service.spec.engine.image or defaults.server_image,
+        "image": service.spec.engine.image or defaults.image(service.spec.engine.type),
         "imagePullPolicy": "IfNotPresent",
         "command": ["llmservice-server", "serve", "--config", f"{CONFIG_PATH}/{KEY}"],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
@@ -32,7 +32,7 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
             "periodSeconds": _STARTUP_PERIOD,
             # Longer, and each try of a server that hangs would stretch the time it has.
             "timeoutSeconds": _STARTUP_PERIOD,
-            "failureThreshold": startup_seconds(service.spec.model.uri) // _STARTUP_PERIOD,
+            "failureThreshold": startup_seconds(service) // _STARTUP_PERIOD,
         },
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": "http"},
@@ -70,9 +70,12 @@ def _environment(service: LLMService) -> list[Manifest]:
 
 
 def _own(service: LLMService) -> list[Manifest]:
+    home: Manifest = {"name": "HOME", "value": HOME}
     model = service.spec.model
+    if model is None:
+        return [home, *_keys(service)]
     own: list[Manifest] = [
-        {"name": "HOME", "value": HOME},
+        home,
         # User 1000 need not be in the image's /etc/passwd, where torch looks its name up.
         {"name": "USER", "value": "app"},
         {"name": "HF_HOME", "value": f"{HOME}/.cache/huggingface"},
@@ -82,6 +85,18 @@ def _own(service: LLMService) -> list[Manifest]:
     if model.scheme != "hf":
         own.append({"name": "HF_HUB_OFFLINE", "value": "1"})
     if model.credentials_secret:
-        reference = {"name": model.credentials_secret, "key": TOKEN_KEY}
-        own.append({"name": TOKEN_KEY, "valueFrom": {"secretKeyRef": reference}})
+        own.append(_secret(TOKEN_KEY, model.credentials_secret, TOKEN_KEY))
     return own
+
+
+def _keys(service: LLMService) -> list[Manifest]:
+    """The upstreams' keys, each in a variable that the server's configuration names."""
+    return [
+        _secret(key_variable(number), upstream.api_key_secret.name, upstream.api_key_secret.key)
+        for number, upstream in enumerate(service.spec.engine.upstreams)
+        if upstream.api_key_secret
+    ]
+
+
+def _secret(variable: str, name: str, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}

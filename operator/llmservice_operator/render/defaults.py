@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
+from llmservice_operator.api.engine import EngineType
+
 
 @dataclass(frozen=True)
 class RenderDefaults:
-    """server_image: the image of every server whose resource names none."""
+    """The images of servers whose resources name none; without one for proxies, they run that of
+    the others.
+    """
 
     server_image: str
+    proxy_image: str = ""
+
+    def image(self, engine: EngineType) -> str:
+        """What runs this engine."""
+        return (self.proxy_image if engine == "proxy" else "") or self.server_image

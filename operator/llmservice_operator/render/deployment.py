@@ -32,7 +32,7 @@ def deployment(service: LLMService, defaults: RenderDefaults, config_map: str) -
             "minReadySeconds": 10,
             "revisionHistoryLimit": 5,
             "progressDeadlineSeconds": (
-                spec.rollout.progress_deadline_seconds or progress_deadline_seconds(spec.model.uri)
+                spec.rollout.progress_deadline_seconds or progress_deadline_seconds(service)
             ),
             "template": pod_template(service, defaults, config_map),
         },

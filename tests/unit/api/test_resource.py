@@ -7,6 +7,8 @@ from llmservice_operator.api import InvalidSpec, LLMService
 from llmservice_server.termination import masked
 
 _MODEL = {"model": {"uri": "hf://a/b"}}
+_UPSTREAM = {"url": "http://a/v1", "models": [{"name": "m"}, {"name": "n"}]}
+_PROXY = {"type": "proxy", "upstreams": [_UPSTREAM]}
 
 
 def _parse(spec: object, **fields: Any) -> LLMService:
@@ -28,6 +30,10 @@ def test_unknown_fields_are_refused_where_asked() -> None:
         LLMService.parse(obj, unknown="forbid")
 
 
+def test_a_proxy_needs_no_model_and_serves_what_its_upstreams_do() -> None:
+    assert _parse({"engine": _PROXY}).served_name == "m, n"
+
+
 def test_the_served_name_outlives_a_change_of_the_model() -> None:
     names = {_parse({"model": {"uri": uri}}).served_name for uri in ("hf://a/b", "pvc://c/d")}
     assert names == {"qwen"}
@@ -36,7 +42,13 @@ def test_the_served_name_outlives_a_change_of_the_model() -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({}, "spec.model: is missing: write it"),
+        ({}, "spec: model is missing: write model: {uri: hf://"),
+        ({"engine": {"type": "proxy"}}, "spec.engine: a proxy needs servers to stand before"),
+        (_MODEL | {"engine": {"upstreams": [_UPSTREAM]}}, "upstreams are for a proxy"),
+        (_MODEL | {"engine": _PROXY}, "a proxy loads no model: remove it"),
+        ({"gpu": {"count": 1}, "engine": _PROXY}, "a proxy needs no GPU: remove gpu"),
+        ({"engine": _PROXY | {"args": {"seed": 1}}}, "args are vLLM's flags: remove them"),
+        ({"engine": _PROXY | {"upstreams": [{"url": "http://u:p@a/v1"}]}}, "without credentials"),
         ({"model": {"uri": "s3://a/b"}}, "spec.model.uri: unknown scheme: write hf://"),
         ({"model": {"uri": "hf://a/b\n"}}, "spec.model.uri: write hf://ORGANISATION/NAME"),
         ({"model": {"uri": "hf://a/b"}, "replicas": 0}, "spec.replicas: Input should be greater"),

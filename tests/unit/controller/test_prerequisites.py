@@ -74,3 +74,14 @@ def test_what_is_there_or_must_not_be_read_is_taken_to_be_right(
 def test_a_server_that_does_not_answer_is_no_finding() -> None:
     with pytest.raises(ApiError):
         _missing(ApiError(0, "NoAnswer", "connection refused"))
+
+
+def test_the_keys_of_a_proxys_upstreams_are_asked_for() -> None:
+    upstream = {"url": "http://a/v1", "apiKeySecret": {"name": "openai", "key": "KEY"}}
+    meta = {"name": "x", "namespace": "ns"}
+    spec = {"engine": {"type": "proxy", "upstreams": [upstream, {"url": "http://b/v1"}]}}
+    service = LLMService.parse({"metadata": meta, "spec": spec})
+    client = cast("Client", _Answering({"data": {}}))
+    (problem,) = asyncio.run(Prerequisites(client).missing(service))
+    assert problem.reason is Reason.SECRET_NOT_FOUND
+    assert problem.message == "Secret openai has no key KEY: add it"

@@ -12,13 +12,14 @@ from llmservice_operator.__main__ import main
 from llmservice_operator.api.crd import crd
 
 _ROOT = Path(__file__).parents[3]
-_EVERYTHING = Path(__file__).parent / "everything.yaml"
-_RESOURCES = {"minimal": _ROOT / "examples/minimal.yaml", "everything": _EVERYTHING}
+_FULL = {name: Path(__file__).parent / f"{name}.yaml" for name in ("everything", "proxy")}
+_RESOURCES = {"minimal": _ROOT / "examples/minimal.yaml", **_FULL}
+_IMAGES = ("--server-image=llmservice/server:1", "--proxy-image=llmservice/proxy:1")
 
 
 @pytest.mark.parametrize("name", _RESOURCES)
 def test_children_are_as_checked_in(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["render", str(_RESOURCES[name]), "--server-image=llmservice/server:1"]) == 0
+    assert main(["render", str(_RESOURCES[name]), *_IMAGES]) == 0
     golden = Path(__file__).parent / "golden" / f"{name}.yaml"
     assert capsys.readouterr().out == golden.read_text(), "if it is meant: make generate"
 
@@ -36,10 +37,10 @@ def _unwritten(schema: dict[str, Any], values: list[Any], path: str) -> Iterator
             yield from _unwritten(child, found, f"{path}.{name}")
 
 
-def test_the_golden_resource_has_every_field_that_no_other_excludes() -> None:
+def test_the_golden_resources_have_every_field_that_no_other_excludes() -> None:
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    spec = yaml.safe_load(_EVERYTHING.read_text())["spec"]
-    assert list(_unwritten(schema, [spec], "spec")) == [
+    specs = [yaml.safe_load(path.read_text())["spec"] for path in _FULL.values()]
+    assert list(_unwritten(schema, specs, "spec")) == [
         "spec.gpu.claimTemplate",
         "spec.replicas",
         "spec.disruption.maxUnavailable",

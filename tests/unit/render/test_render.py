@@ -288,3 +288,71 @@ def test_the_argument_is_left_as_it_was() -> None:
     kept = copy.deepcopy(args)
     _render(engine={"args": args})
     assert args == kept
+
+
+_UPSTREAMS = [
+    {"url": "https://api.openai.com/v1/", "apiKeySecret": {"name": "openai"}, "weight": 2},
+    {"url": "http://qwen.ml.svc/v1", "models": [{"name": "a", "upstreamName": "b"}]},
+]
+
+
+def _proxy(**spec: Any) -> dict[str, Manifest]:
+    fields = {"engine": {"type": "proxy", "upstreams": _UPSTREAMS}, **spec}
+    meta = {"name": "models", "namespace": "ml", "uid": "u-1"}
+    defaults = RenderDefaults("llmservice/server:1", "llmservice/proxy:1")
+    children = render(LLMService.parse({"metadata": meta, "spec": fields}), defaults)
+    return {child["kind"]: child for child in children}
+
+
+def test_a_proxy_knows_its_upstreams_and_reads_keys_from_their_secrets_only() -> None:
+    children = _proxy()
+    text = children["ConfigMap"]["data"]["config.yaml"]
+    config = ServerConfig.from_yaml(text)
+    first, second = config.engine.upstreams
+    assert (config.engine.type, config.model) == ("proxy", None)
+    assert (first.url, first.weight, first.models) == ("https://api.openai.com/v1", 2, ())
+    assert (second.models[0].name, second.models[0].upstream_name) == ("a", "b")
+    assert second.api_key is None
+    (container,) = children["Deployment"]["spec"]["template"]["spec"]["containers"]
+    env = {variable["name"]: variable for variable in container["env"]}
+    assert first.api_key is not None
+    key = env[first.api_key.variable]
+    assert key["valueFrom"] == {"secretKeyRef": {"name": "openai", "key": "API_KEY"}}
+    assert set(env) == {"HOME", first.api_key.variable}
+
+
+def test_a_proxy_is_small_and_starts_at_once() -> None:
+    spec = _proxy()["Deployment"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "llmservice/proxy:1"
+    assert container["resources"] == {
+        "requests": {"cpu": "250m", "memory": "192Mi"},
+        "limits": {"memory": "1Gi"},
+    }
+    assert {volume["name"] for volume in pod["volumes"]} == {"config", "tmp", "home"}
+    assert {mount["name"] for mount in container["volumeMounts"]} == {"config", "tmp", "home"}
+    assert container["startupProbe"]["failureThreshold"] == 60
+    assert spec["progressDeadlineSeconds"] == 660
+
+
+def test_what_a_proxy_is_written_to_ask_for_wins() -> None:
+    for resources in ({"requests": {"memory": "2Gi"}}, {"limits": {"memory": "2Gi"}}):
+        pod = _proxy(pod={"resources": resources})["Deployment"]["spec"]["template"]["spec"]
+        asked = pod["containers"][0]["resources"]
+        assert asked["requests"]["memory"] == "2Gi"
+        assert asked.get("limits", {}).get("memory", "2Gi") == "2Gi"
+
+
+def test_a_proxys_replicas_follow_its_memory_too() -> None:
+    scaler = _proxy(autoscaling={})["HorizontalPodAutoscaler"]["spec"]
+    targets = {m["resource"]["name"]: m["resource"]["target"] for m in scaler["metrics"]}
+    assert {name: t["averageUtilization"] for name, t in targets.items()} == {
+        "cpu": 70,
+        "memory": 80,
+    }
+
+
+def test_where_no_image_for_proxies_is_known_they_run_the_servers() -> None:
+    assert RenderDefaults("s:1").image("proxy") == "s:1"
+    assert RenderDefaults("s:1", "p:1").image("vllm") == "s:1"
