@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmservice_server import logs
 from llmservice_server.config import ServerConfig
+from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.failures import EngineError
 from llmservice_server.engines.proxy import keys
 from llmservice_server.engines.proxy.application import Application
@@ -67,7 +69,7 @@ async def _run(app: Gateway, config: ServerConfig, listening: socket.socket) -> 
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=guarded(HttpToolsProtocol, config.http),
             lifespan="on",
             log_config=None,
             log_level=config.log_level,

@@ -9,11 +9,13 @@ from typing import Any
 import httpx2
 import uvicorn
 from llmservice_server.config import EngineConfig, ServerConfig
+from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.proxy.application import Application
 from llmservice_server.engines.proxy.server import ProxyEngine
 from llmservice_server.engines.proxy.upstream import Upstream
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.context import Context
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.unit.server.proxy.upstream_double import KEY
 
@@ -54,6 +56,7 @@ async def proxied(
             lifespan="on",
             log_config=None,
             access_log=False,
+            http=guarded(HttpToolsProtocol, config.http),
         )
     )
     interrupt = signal.getsignal(signal.SIGINT)
@@ -63,7 +66,8 @@ async def proxied(
             while not server.started or (ready and context.lifecycle.phase.value != "ready"):
                 await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        url, kind = f"http://127.0.0.1:{port}", {"content-type": "application/json"}
+        async with httpx2.AsyncClient(base_url=url, headers=kind, timeout=10) as client:
             yield client
         assert context.lifecycle.in_flight == 0 or await context.lifecycle.idle(2)
     finally:
