@@ -217,7 +217,7 @@ class Client:
             async with session.request(
                 method,
                 URL(url, encoded=True),
-                data=_encoded(body) if body else None,
+                data=None if body is None else _encoded(body),
                 headers={**self.connection.headers(), "Content-Type": request.content},
                 timeout=request.timeout,
             ) as response:
@@ -240,7 +240,8 @@ def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:
     """Requests that ask in the moment in which their first byte would leave.
 
     Before it they wait for a connection and, up to Python 3.11, for the event loop, which a pause
-    of the process makes as long as it pleases. Headers are sent together with the body.
+    of the process makes as long as it pleases. Headers are sent together with the body, which every
+    write has.
     """
 
     class Asking(aiohttp.ClientRequest):
@@ -253,9 +254,8 @@ def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:
             try:
                 may_write()
             except Exception as refused:  # noqa: BLE001  what waits for the answer gets this instead
-                if conn.protocol is not None:
+                if conn.protocol is not None:  # and the connection is closed for it
                     conn.protocol.set_exception(refused)
-                conn.close()
             else:
                 await super().write_bytes(writer, conn, content_length)
 
