@@ -51,6 +51,9 @@ def test_a_crd_that_is_deleted_and_comes_back(
     kube: Kube,
     converged: Callable[..., None],
 ) -> None:
+    kube.create(services.minimal("seen"))
+    kube.delete("LLMService", "seen", "Foreground")  # which ends once it was collected itself
+    eventually("the garbage collector knows the kind", lambda: not kube.get("LLMService", "seen"))
     kube.create(services.minimal("again"))
     converged("again")
     crd(False)
