@@ -58,10 +58,16 @@ _pods = _some(
     resources=_some(requests=st.dictionaries(st.sampled_from(["cpu", "memory"]), _quantities)),
     nodeSelector=st.dictionaries(_word, _word, max_size=3),
     tolerations=st.lists(st.builds(lambda k, v: {"key": k, "value": v}, _word, _word), max_size=3),
-    topologySpread=st.lists(st.builds(lambda k: {"topologyKey": k}, _word), max_size=2),
+    topologySpread=st.lists(
+        st.builds(lambda k: {"topologyKey": k}, _word),
+        max_size=2,
+        unique_by=lambda constraint: constraint["topologyKey"],
+    ),
     labels=st.dictionaries(_word, _word, max_size=3),
     annotations=st.dictionaries(_word, _text, max_size=3),
-    imagePullSecrets=st.lists(st.builds(lambda n: {"name": n}, _word), max_size=2),
+    imagePullSecrets=st.lists(
+        st.builds(lambda n: {"name": n}, _word), max_size=2, unique_by=lambda secret: secret["name"]
+    ),
 )
 _int32 = st.integers(1, 2**31 - 1)
 _policies = st.builds(
