@@ -36,7 +36,7 @@ class Queue(Generic[K]):
         self._added_at: dict[K, float] = {}  # in _ready, or held and due for another round
         self._held: dict[K, float] = {}  # since when
         self._holding: Counter[Hashable] = Counter()  # how many, by group
-        self._later: dict[K, asyncio.TimerHandle] = {}
+        self._later: dict[K, tuple[float, asyncio.Handle]] = {}  # due when; uvloop's do not say
         self._failures: dict[K, int] = {}
         metrics.queue_depth.set_function(lambda: len(self))
         metrics.queue_unfinished.set_function(lambda: sum(s for _, s in self.held()))
@@ -64,10 +64,10 @@ class Queue(Generic[K]):
         """Hand the key out in so many seconds, or earlier if it is added meanwhile."""
         loop = asyncio.get_running_loop()
         due, known = loop.time() + seconds, self._later.get(key)
-        if key in self._added_at or (known is not None and known.when() <= due):
+        if key in self._added_at or (known is not None and known[0] <= due):
             return
         self._cancel_timer(key)
-        self._later[key] = loop.call_at(due, self.add, key)
+        self._later[key] = due, loop.call_at(due, self.add, key)
 
     def retry(self, key: K, at_least: float = 0.0) -> float:
         """Hand the key out after its back-off, doubled with each failure; returns the seconds."""
@@ -138,5 +138,5 @@ class Queue(Generic[K]):
                 return
 
     def _cancel_timer(self, key: K) -> None:
-        if timer := self._later.pop(key, None):
-            timer.cancel()
+        if known := self._later.pop(key, None):
+            known[1].cancel()

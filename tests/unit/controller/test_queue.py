@@ -124,3 +124,11 @@ async def test_nothing_is_kept_of_a_key_that_succeeded() -> None:
     kept: list[Any] = [value for value in vars(queue).values() if isinstance(value, dict | set)]
     assert kept
     assert not any(kept)
+
+
+async def test_a_time_too_short_to_measure_is_waited_for_as_any_other() -> None:
+    queue = Queue[str]()
+    queue.add_after("a", 0.0)
+    queue.add_after("a", 0.0001)
+    queue.add_after("a", 60)
+    assert await _next(queue) == "a"
