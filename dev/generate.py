@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from dev.conditions import conditions
+from dev.configuration import configuration
 from dev.reference import reference
 
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
@@ -90,6 +91,7 @@ _generated: dict[str, Callable[[], str]] = {
     f"charts/llmservice-operator/files/{_CRD}": _crd,
     "docs/reference.md": reference,
     "docs/conditions.md": conditions,
+    "docs/configuration.md": configuration,
     "tests/unit/render/golden/minimal.yaml": partial(_children, "examples/minimal.yaml"),
     **{
         f"tests/unit/render/golden/{name}.yaml": partial(

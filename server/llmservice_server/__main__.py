@@ -1,7 +1,7 @@
-"""The command ``llmservice-server``: ``serve`` a configuration file, or ``check`` it.
+"""The command ``llmservice-server``: ``serve`` the model, or ``check`` the configuration.
 
-``llmservice-server --upstream URL`` stands before one upstream without a file.
-
+That is what the environment, the file and the defaults say, in this order; no file is needed:
+``--model DIR`` serves what is there, ``--upstream URL`` stands before one upstream.
 Exit codes: 0 drained, 1 the engine failed, 2 the configuration is wrong, 3 there is no model.
 Whatever is not 0 comes with one line on standard error and in the termination log.
 """
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -28,6 +29,8 @@ from llmservice_server.engines import ENGINES
 from llmservice_server.engines.failures import EngineError
 
 _KEY = "OPENAI_API_KEY"
+_OLLAMA = "OLLAMA_URL"
+_MODEL = "MODEL_NAME"
 
 
 def main() -> None:
@@ -36,48 +39,80 @@ def main() -> None:
 
 def _main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("llmservice-server", description=__doc__)
-    parser.add_argument("--upstream", metavar="URL", help=f"its key, if any, is in {_KEY}")
-    parser.add_argument("--model", metavar="NAME", help="of the upstream; default: all it lists")
-    commands = parser.add_subparsers(dest="command")
-    for name, purpose in (
-        ("serve", "serve the model until SIGTERM"),
-        ("check", "validate the file and print it with every default"),
-    ):
-        command = commands.add_parser(name, help=purpose)
-        command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("serve", "check"),
+        default="serve",
+        help="serve until SIGTERM, or print the configuration with every default, without secrets",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration file")
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="the folder of the model, or a hub's id; with --upstream one model's name there",
+    )
+    parser.add_argument(
+        "--upstream",
+        metavar="URL",
+        help=f"stand before this server, or Ollama at {_OLLAMA}; its key, if any, is in {_KEY}",
+    )
     chosen = parser.parse_args(arguments)
-    if (chosen.command is None) == (chosen.upstream is None):
-        parser.error("write serve or check with a file, or --upstream URL")
-    where = "--upstream" if chosen.command is None else chosen.config
+    if chosen.config and (chosen.model or chosen.upstream):
+        parser.error("write --config alone: the file says what is served")
+    if not (chosen.config or chosen.model or chosen.upstream) and os.environ.get(_OLLAMA):
+        chosen.upstream = os.environ[_OLLAMA].rstrip("/") + "/v1"
+    where = chosen.config or ("--upstream" if chosen.upstream else None)
     try:
-        config = _proxy(chosen) if chosen.command is None else _read(chosen.config)
+        config = _config(chosen)
     except ConfigError as error:
-        termination.report(f"{where}: {error}")
+        termination.report(f"{where}: {error}" if where else str(error))
         return 2
     if chosen.command == "check":
-        sys.stdout.write(config.to_yaml())
+        sys.stdout.write(termination.masked(config.to_yaml(), os.environ))
         return 0
     return _serve(config)
 
 
-def _read(file: Path) -> ServerConfig:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8: {error.reason} at byte {error.start}") from None
-    return ServerConfig.from_yaml(text)
+def _config(chosen: argparse.Namespace) -> ServerConfig:
+    if chosen.config:
+        return ServerConfig.from_yaml(_read(chosen.config), os.environ)
+    if chosen.upstream:
+        document = _proxy(chosen).model_dump(by_alias=True, mode="json")
+        # The name is the upstream's, and no model's that is served here.
+        environment = {name: text for name, text in os.environ.items() if name != _MODEL}
+        return ServerConfig.effective(document, environment)
+    return ServerConfig.effective(
+        {"model": _model(chosen.model)} if chosen.model else {}, os.environ
+    )
 
 
 def _proxy(chosen: argparse.Namespace) -> ServerConfig:
-    models = (UpstreamModel(name=chosen.model),) if chosen.model else ()
+    name = chosen.model or os.environ.get(_MODEL)
+    models = (UpstreamModel(name=name),) if name else ()
     key = ApiKey(variable=_KEY) if os.environ.get(_KEY) else None
     try:
         upstream = UpstreamConfig(url=chosen.upstream, models=models, api_key=key)
     except ValidationError as error:
-        raise ConfigError(faults(error)) from None
+        raise ConfigError(faults(error, {})) from None
     return ServerConfig(engine=EngineConfig(type="proxy", upstreams=(upstream,)))
+
+
+def _model(name: str) -> dict[str, Any]:
+    folder = Path(name)
+    if folder.exists() or folder.is_absolute():
+        source = str(folder.absolute())
+        return {"uri": f"file://{source}", "source": source, "servedName": folder.absolute().name}
+    return {"uri": f"hf://{name}", "source": name, "servedName": name}
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _serve(config: ServerConfig) -> int:

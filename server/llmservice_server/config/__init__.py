@@ -17,7 +17,8 @@ from llmservice_server.config.http import (
 )
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.reserved_args import RESERVED_ARGS
-from llmservice_server.config.server import DrainConfig, LogLevel, ServerConfig
+from llmservice_server.config.server import DrainConfig, LivenessConfig, LogLevel, ServerConfig
+from llmservice_server.config.tracing import TracingConfig
 from llmservice_server.config.upstream import (
     ApiKey,
     TimeoutsConfig,
@@ -40,10 +41,12 @@ __all__ = [
     "EngineType",
     "HttpConfig",
     "LimitsConfig",
+    "LivenessConfig",
     "LogLevel",
     "ModelConfig",
     "ServerConfig",
     "TimeoutsConfig",
+    "TracingConfig",
     "UpstreamConfig",
     "UpstreamModel",
     "base_url",

@@ -1,5 +1,6 @@
 """What is wrong with a file, in one line that names the field, its fault and what to write."""
 
+from collections.abc import Mapping
 from typing import cast
 
 from pydantic import ValidationError
@@ -12,12 +13,12 @@ class ConfigError(ValueError):
     """The file cannot be used. Its text is one line: ``field: fault; what to write``."""
 
 
-def faults(error: ValidationError) -> str:
-    """Each field that is wrong."""
+def faults(error: ValidationError, variables: Mapping[tuple[str, ...], str]) -> str:
+    """Each field that is wrong, by the name of the variable that it comes from if by any."""
     found = error.errors(include_url=False)
     lines: list[str] = []
     for fault in found[:_MAX_FAULTS]:
-        field = ".".join(str(part) for part in fault["loc"])
+        field = _name([str(part) for part in fault["loc"]], variables)
         kind, message = fault["type"], fault["msg"]
         if kind == "missing":
             lines.append(f"{field}: is missing; write it")
@@ -32,6 +33,13 @@ def faults(error: ValidationError) -> str:
     if len(found) > _MAX_FAULTS:
         lines.append(f"and {len(found) - _MAX_FAULTS} more")
     return one_line(" · ".join(lines))
+
+
+def _name(place: list[str], variables: Mapping[tuple[str, ...], str]) -> str:
+    for path, variable in variables.items():
+        if tuple(place[: len(path)]) == path:
+            return ".".join([variable, *place[len(path) :]])
+    return ".".join(place)
 
 
 def one_line(text: str) -> str:

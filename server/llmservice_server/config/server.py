@@ -1,16 +1,19 @@
 """The whole file."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from llmservice_server.config import strict_yaml
 from llmservice_server.config.engine import EngineConfig, ModelConfig
+from llmservice_server.config.environment import overlaid
 from llmservice_server.config.faults import ConfigError, faults, one_line
 from llmservice_server.config.http import HttpConfig
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.part import Part
+from llmservice_server.config.tracing import TracingConfig
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -20,6 +23,12 @@ class DrainConfig(Part):
 
     grace_seconds: Annotated[int, Field(ge=0)] = 10
     timeout_seconds: Annotated[int, Field(ge=0)] = 300
+
+
+class LivenessConfig(Part):
+    """How long an engine with requests may give no token before it counts as hung; 0: never."""
+
+    hang_seconds: Annotated[int, Field(ge=0)] = 300
 
 
 class ServerConfig(Part):
@@ -32,7 +41,10 @@ class ServerConfig(Part):
     http: HttpConfig = HttpConfig()
     limits: LimitsConfig = LimitsConfig()
     drain: DrainConfig = DrainConfig()
+    liveness: LivenessConfig = LivenessConfig()
     log_level: LogLevel = "info"
+    tracing: TracingConfig = TracingConfig()
+    environment: Annotated[str, Field(min_length=1)] = "production"
 
     @model_validator(mode="after")
     def _of_one_engine(self) -> Self:
@@ -62,11 +74,11 @@ class ServerConfig(Part):
         return yaml.dump(self.model_dump(by_alias=True, mode="json"), Dumper=yaml.CSafeDumper)
 
     @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Parse a file's text.
+    def from_yaml(cls, text: str, environment: Mapping[str, str] | None = None) -> Self:
+        """Parse a file's text, with what the environment says in place of what it says.
 
         Raises:
-            ConfigError: one line, naming each field that is wrong.
+            ConfigError: one line, naming each field or variable that is wrong.
         """
         try:
             document: object = strict_yaml.load(text)
@@ -74,7 +86,17 @@ class ServerConfig(Part):
             raise ConfigError(f"not YAML: {one_line(str(error))}") from None
         if not isinstance(document, dict):
             raise ConfigError("not a mapping; write model:, engine:, port:, drain: and logLevel:")
+        return cls.effective(cast("dict[str, Any]", document), environment or {})
+
+    @classmethod
+    def effective(cls, document: Mapping[str, Any], environment: Mapping[str, str]) -> Self:
+        """What the environment, the document and the defaults are together, in this order.
+
+        Raises:
+            ConfigError: one line, naming each field or variable that is wrong.
+        """
+        document, variables = overlaid(document, cls, environment)
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            raise ConfigError(faults(error)) from None
+            raise ConfigError(faults(error, variables)) from None

@@ -1,0 +1,110 @@
+"""Every field of the file is an environment variable too, and the variable wins.
+
+Its own name is ``LLMSERVICE_`` and the field's path, as ``LLMSERVICE_DRAIN_GRACE_SECONDS``; some
+fields also have the name that other servers gave them, in ``USUAL``. A text, a number or a flag is
+written as it is, anything else as YAML or JSON; an empty variable is none. Pure: reads no
+environment but the mapping that it is given.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, Union, cast, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from llmservice_server.config import strict_yaml
+
+PREFIX = "LLMSERVICE_"
+Path = tuple[str, ...]
+
+
+class Usual(NamedTuple):
+    """A field by another server's name; ``reads`` makes our text of theirs."""
+
+    path: Path
+    reads: Callable[[str], str] = str
+
+
+USUAL: Mapping[str, Usual] = {
+    "ENVIRONMENT": Usual(("environment",)),
+    "LOG_LEVEL": Usual(("logLevel",), str.lower),
+    "MODEL_NAME": Usual(("model", "servedName")),
+    "OTEL_ENABLED": Usual(("tracing", "enabled")),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": Usual(("tracing", "otlpEndpoint")),
+}
+
+
+class Overlaid(NamedTuple):
+    """A document with the variables in it, and which variable each changed field comes from."""
+
+    document: dict[str, Any]
+    variables: Mapping[Path, str]
+
+
+def overlaid(
+    document: Mapping[str, Any], part: type[BaseModel], environment: Mapping[str, str]
+) -> Overlaid:
+    """The document of such a part with what the environment says in place of what it said."""
+    result = cast("dict[str, Any]", _copy(document))
+    variables: dict[Path, str] = {}
+    known = {path: field for path, _, field in fields(part)}
+    given = [
+        *((name, usual.path, usual.reads) for name, usual in USUAL.items()),
+        *((own, path, str) for path, own, _ in fields(part)),  # last, where they win
+    ]
+    for name, path, reads in given:
+        if text := environment.get(name):
+            _put(result, path, _value(known[path], reads(text)))
+            variables[path] = name
+    return Overlaid(result, variables)
+
+
+def fields(
+    part: type[BaseModel], above: Path = (), prefix: str = PREFIX
+) -> Iterator[tuple[Path, str, FieldInfo]]:
+    """Each field that is no part itself: its path in the file, its variable, and its type."""
+    for name, field in part.model_fields.items():
+        path, variable = (*above, field.alias or name), f"{prefix}{name.upper()}"
+        if inner := _part(field.annotation):
+            yield from fields(inner, path, f"{variable}_")
+        else:
+            yield path, variable, field
+
+
+def _part(annotation: object) -> type[BaseModel] | None:
+    """The part that a field holds, also one that may be left out."""
+    union = get_origin(annotation) in {Union, UnionType}
+    kinds = (
+        [kind for kind in get_args(annotation) if kind is not NoneType] if union else [annotation]
+    )
+    kind = kinds[0] if len(kinds) == 1 else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _value(field: FieldInfo, text: str) -> object:
+    """What the text is as a text, number or flag; else as YAML, whatever becomes of it."""
+    try:
+        return TypeAdapter[object](cast("Any", field.annotation)).validate_strings(text)
+    except ValidationError:
+        pass
+    try:
+        return strict_yaml.load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _put(document: dict[str, Any], path: Path, value: object) -> None:
+    for name in path[:-1]:
+        if not isinstance(document.get(name), dict):
+            document[name] = {}
+        document = document[name]
+    document[path[-1]] = value
+
+
+def _copy(value: object) -> object:
+    """Of the mappings only, in which the variables are put."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _copy(inner) for name, inner in cast("Mapping[str, object]", value).items()}

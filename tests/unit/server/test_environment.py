@@ -1,0 +1,175 @@
+"""Each field of the file is an environment variable too: which one wins, and what a fault names."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
+
+import pytest
+import yaml
+from llmservice_server.config import ConfigError, ServerConfig
+from llmservice_server.config.environment import USUAL, fields
+
+_FILE = """
+model: {uri: 'pvc://models/m', source: /models/m, servedName: chat}
+drain: {graceSeconds: 3}
+logLevel: warning
+"""
+# A text that differs from the default and from the file, for each field but numbers and flags.
+_OTHER = {
+    "model.uri": "hf://a/b",
+    "model.source": "a/b",
+    "model.servedName": "other",
+    "model.revision": "main",
+    "engine.type": "vllm",
+    "engine.args": '{"max-model-len": 8}',
+    "logLevel": "debug",
+    "tracing.enabled": "true",
+    "tracing.otlpEndpoint": "http://collector:4318",
+    "environment": "staging",
+}
+
+
+def _other(path: str, default: object) -> str:
+    if path in _OTHER:
+        return _OTHER[path]
+    return str(not default if isinstance(default, bool) else cast("int", default) + 1).lower()
+
+
+_NAMES = {".".join(path): variable for path, variable, _ in fields(ServerConfig)}
+
+
+def _at(config: ServerConfig, path: str) -> object:
+    value: object = config.model_dump(by_alias=True, mode="json")
+    for name in path.split("."):
+        assert isinstance(value, dict)
+        value = value[name]
+    return value
+
+
+@pytest.mark.parametrize(("path", "variable"), _NAMES.items())
+def test_every_field_is_a_variable_that_wins_over_the_file(path: str, variable: str) -> None:
+    text = _other(path, _at(ServerConfig.from_yaml(_FILE), path))
+    config = ServerConfig.from_yaml(_FILE, {variable: text})
+    assert _at(config, path) == (
+        text if isinstance(_at(config, path), str) else yaml.safe_load(text)
+    )
+    changed = {
+        other for other in _NAMES if _at(config, other) != _at(ServerConfig.from_yaml(_FILE), other)
+    }
+    assert changed <= {path}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_usual_name_is_of_a_field_and_yields_to_the_fields_own(name: str) -> None:
+    path = ".".join(USUAL[name].path)
+    own = _NAMES[path]
+    usual = ServerConfig.from_yaml(_FILE, {name: _OTHER[path]})
+    assert usual == ServerConfig.from_yaml(_FILE, {own: _OTHER[path]})
+    assert usual == ServerConfig.from_yaml(_FILE, {own: _OTHER[path], name: "x"})
+
+
+def test_environment_then_file_then_default() -> None:
+    environment = {"LOG_LEVEL": "DEBUG", "LLMSERVICE_DRAIN_TIMEOUT_SECONDS": "7"}
+    config = ServerConfig.from_yaml(_FILE, environment)
+    assert config.log_level == "debug"
+    assert (config.drain.grace_seconds, config.drain.timeout_seconds) == (3, 7)
+    assert config.port == 8000
+
+
+def test_an_empty_variable_is_none() -> None:
+    empty = dict.fromkeys(_NAMES.values(), "")
+    assert ServerConfig.from_yaml(_FILE, empty) == ServerConfig.from_yaml(_FILE)
+
+
+@pytest.mark.parametrize("text", ["1", "true", "True", "on", "yes"])
+def test_a_flag_is_written_as_people_write_it(text: str) -> None:
+    assert ServerConfig.from_yaml(_FILE, {"OTEL_ENABLED": text}).tracing.enabled is True
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "fault"),
+    [
+        ("LLMSERVICE_PORT", "x", "LLMSERVICE_PORT: input should be a valid integer, not 'x'"),
+        ("LLMSERVICE_PORT", "70000", "LLMSERVICE_PORT: input should be less than or equal to"),
+        ("LLMSERVICE_PORT", "{a", "LLMSERVICE_PORT: "),
+        ("LOG_LEVEL", "LOUD", "LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'"),
+        ("OTEL_ENABLED", "perhaps", "OTEL_ENABLED: "),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "OTEL_EXPORTER_OTLP_ENDPOINT: "),
+        ("LLMSERVICE_ENGINE_ARGS", "--seed=1", "LLMSERVICE_ENGINE_ARGS: "),
+        ("LLMSERVICE_ENGINE_ARGS", '{"host": "x"}', "LLMSERVICE_ENGINE_ARGS.host: the server sets"),
+    ],
+)
+def test_a_wrong_value_names_the_variable(variable: str, text: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ServerConfig.from_yaml(_FILE, {variable: text})
+    assert str(refused.value).startswith(fault)
+
+
+def test_a_fault_of_the_file_names_the_field_as_ever() -> None:
+    with pytest.raises(ConfigError, match=r"^drain\.graceSeconds: "):
+        ServerConfig.from_yaml(_FILE.replace("3", "-3"), {"LOG_LEVEL": "info"})
+
+
+def test_what_the_environment_adds_to_does_not_change_the_document() -> None:
+    document = {"model": {"uri": "hf://a/b", "source": "a/b", "servedName": "b"}}
+    before = yaml.safe_dump(document)
+    ServerConfig.effective(document, {"MODEL_NAME": "c"})
+    assert yaml.safe_dump(document) == before
+
+
+def _command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "llmservice_server", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], **env},
+    )
+
+
+def test_it_runs_without_a_file_from_a_folder_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    done = _command("check", "--model", str(folder), LOG_LEVEL="INFO", LLMSERVICE_PORT="81")
+    assert (done.returncode, done.stderr) == (0, "")
+    config = ServerConfig.from_yaml(done.stdout)
+    assert (config.model.source, config.model.served_name) == (str(folder), "tiny")
+    assert config.port == 81
+    served = _command("--model", str(folder))
+    assert served.returncode == 3
+    assert f"no model at {folder}" in served.stderr
+
+
+def test_it_runs_from_the_environment_alone() -> None:
+    done = _command(
+        "check",
+        LLMSERVICE_MODEL_URI="hf://a/b",
+        LLMSERVICE_MODEL_SOURCE="a/b",
+        MODEL_NAME="b",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ServerConfig.from_yaml(done.stdout).model.served_name == "b"
+
+
+def test_without_any_model_it_says_what_to_write() -> None:
+    done = _command()
+    assert done.returncode == 2
+    assert "model: is missing" in done.stderr
+
+
+def test_what_is_printed_has_no_secrets() -> None:
+    secret = "s3cr3t-value-of-a-key"
+    done = _command(
+        "check",
+        "--model=a/b",
+        HF_TOKEN=secret,
+        LLMSERVICE_ENGINE_ARGS=f'{{"x": "{secret}", "y": "sk-abcdefgh1234"}}',
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://user:password@collector:4318",
+    )
+    assert done.returncode == 0
+    for hidden in (secret, "sk-abcdefgh1234", "user:password"):
+        assert hidden not in done.stdout
+    assert "***@collector" in done.stdout
