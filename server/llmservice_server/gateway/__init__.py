@@ -5,14 +5,17 @@ is made with the application below it and the context. A layer that costs per ch
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from llmservice_server.gateway.access_log import AccessLog
 from llmservice_server.gateway.admission import Admission
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.drain import Drain
+from llmservice_server.gateway.exchange import Exchanges
 from llmservice_server.gateway.health import Health
 from llmservice_server.gateway.hosts import Hosts
+from llmservice_server.gateway.metrics import Metrics
 from llmservice_server.gateway.request_id import RequestId
 from llmservice_server.gateway.sanitize import Sanitize
 from llmservice_server.gateway.warm_up import WarmUp
@@ -21,7 +24,7 @@ __all__ = ["LAYERS", "Gateway"]
 
 LAYERS: tuple[Callable[[App, Context], App], ...] = (
     RequestId,
-    AccessLog,
+    partial(Exchanges, observers=(Metrics, AccessLog)),
     Health,
     Hosts,
     Drain,

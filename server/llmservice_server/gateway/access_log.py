@@ -5,57 +5,53 @@ cut short where none did.
 """
 
 import logging
-import time
 
-from llmservice_server.gateway.asgi import App, Message, Receive, Scope, Send, header
+from llmservice_server.gateway.asgi import Scope, header
 from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.exchange import Exchange
 from llmservice_server.gateway.request_id import HEADER
+from llmservice_server.gateway.route_table import OTHER, POLLED
 
 _log = logging.getLogger("llmservice.access")
-# Asked every few seconds by the kubelet and Prometheus, which tell when it fails.
-_POLLED = frozenset({"/livez", "/readyz", "/health", "/metrics", "/metrics/"})
 _PATH = 80  # characters of a path that matched no route
 
 
 class AccessLog:
-    def __init__(self, app: App, _context: Context) -> None:
-        self._app = app
+    def __init__(self, _context: Context) -> None:
+        pass
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began = time.perf_counter()
-        status, streaming, complete = 500, False, False  # what uvicorn answers to an exception
+    def begins(self, exchange: Exchange) -> None:
+        """Nothing yet."""
 
-        async def send_and_watch(message: Message) -> None:
-            nonlocal status, streaming, complete
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                streaming = any(
-                    name.lower() == b"content-type" and value.startswith(b"text/event-stream")
-                    for name, value in message.get("headers", ())
-                )
-            await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                complete = True
-
-        try:
-            await self._app(scope, receive, send_and_watch)
-        finally:
-            level = logging.DEBUG if scope["path"] in _POLLED else logging.INFO
-            fields = {
-                "request_id": header(scope, HEADER),
-                "method": scope["method"],
-                "route": _route(scope),
-                "status": status,
-                "seconds": round(time.perf_counter() - began, 4),
-                "streaming": streaming,
-                "complete": complete,
-            }
-            _log.log(level, "request", extra={"fields": fields})
+    def ends(self, exchange: Exchange) -> None:
+        level = logging.DEBUG if exchange.route in POLLED else logging.INFO
+        if _log.isEnabledFor(level):
+            _log.log(level, "request", extra={"fields": _fields(exchange)})
 
 
-def _route(scope: Scope) -> str:
+def _fields(exchange: Exchange) -> dict[str, object]:
+    usage, first = exchange.usage, exchange.first_token_seconds
+    told = {
+        "input_tokens": usage and usage.input_tokens,
+        "output_tokens": usage and usage.output_tokens,
+        "first_token_seconds": first and round(first, 4),
+        "error": exchange.error,
+    }
+    return {
+        "request_id": header(exchange.scope, HEADER),
+        "method": exchange.method,
+        "route": _route(exchange),
+        "status": exchange.status,
+        "seconds": round(exchange.seconds, 4),
+        "streaming": exchange.streaming,
+        "complete": exchange.complete,
+        **{name: value for name, value in told.items() if value is not None},
+    }
+
+
+def _route(exchange: Exchange) -> str:
+    if exchange.route != OTHER:
+        return exchange.route
+    scope: Scope = exchange.scope
     template = getattr(scope.get("route"), "path", None)  # left there by the engine's router
     return template if isinstance(template, str) else scope["path"][:_PATH]

@@ -71,10 +71,12 @@ class SmallEngine:
             return
         request = json.loads(body)
         words = [f"w{number}" for number in range(request["max_tokens"])]
+        usage = {"prompt_tokens": 3, "completion_tokens": len(words)}
         if request.get("stream"):
-            await self._stream(words, receive, send)
+            told = usage if request.get("stream_options", {}).get("include_usage") else None
+            await self._stream(words, told, receive, send)
         elif await self._generated(words, receive):
-            await answer_json(send, 200, {"choices": [{"text": " ".join(words)}]})
+            await answer_json(send, 200, {"choices": [{"text": " ".join(words)}], "usage": usage})
 
     async def _generated(self, words: list[str], receive: Receive) -> bool:
         """Whether the client stayed until all words were there."""
@@ -86,7 +88,9 @@ class SmallEngine:
         gone.cancel()
         return True
 
-    async def _stream(self, words: list[str], receive: Receive, send: Send) -> None:
+    async def _stream(
+        self, words: list[str], usage: dict[str, int] | None, receive: Receive, send: Send
+    ) -> None:
         kind = (b"content-type", b"text/event-stream; charset=utf-8")
         await send({"type": "http.response.start", "status": 200, "headers": [kind]})
         gone = asyncio.create_task(receive())
@@ -98,7 +102,8 @@ class SmallEngine:
             chunk = f"data: {word}\n\n".encode()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         else:
-            chunk = b"data: [DONE]\n\n"
+            event = f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n" if usage else ""
+            chunk = f"{event}data: [DONE]\n\n".encode()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         gone.cancel()
         await send({"type": "http.response.body", "body": b""})

@@ -137,7 +137,11 @@ async def test_the_access_log_has_one_json_line_a_request_and_no_bodies_or_keys(
     caplog.set_level(logging.INFO, "llmservice.access")
     await client.post(
         "/v1/completions?token=q-secret",
-        json={**_completion(2, stream=True), "prompt": "body-secret"},
+        json={
+            **_completion(2, stream=True),
+            "prompt": "body-secret",
+            "stream_options": {"include_usage": True},
+        },
         headers={"x-request-id": "r-1", "authorization": "Bearer key-secret"},
     )
     await client.get("/nowhere/" + "x" * 500)
@@ -150,7 +154,7 @@ async def test_the_access_log_has_one_json_line_a_request_and_no_bodies_or_keys(
     first, unknown, crash = (json.loads(line) for line in lines)
     assert "secret" not in "".join(lines)
     assert first.pop("time")
-    assert first.pop("seconds") > 0
+    assert 0 < first.pop("first_token_seconds") < first.pop("seconds")
     assert first == {
         "level": "info",
         "logger": "llmservice.access",
@@ -161,10 +165,12 @@ async def test_the_access_log_has_one_json_line_a_request_and_no_bodies_or_keys(
         "status": 200,
         "streaming": True,
         "complete": True,
+        "input_tokens": 3,
+        "output_tokens": 2,
     }
-    assert unknown["status"] == 404
+    assert (unknown["status"], unknown["error"]) == (404, "not_found")
     assert len(unknown["route"]) == 80
-    assert (crash["status"], crash["complete"]) == (500, False)
+    assert (crash["status"], crash["complete"], crash["error"]) == (500, False, "internal")
 
 
 async def test_polled_routes_are_logged_at_debug_only(
