@@ -44,10 +44,10 @@ class Placement(Part):
 class Loading(Part):
     """What a server that loads says that it does."""
 
-    phase: Literal["Starting", "Downloading", "Weights", "WarmingUp", "Completion"]
+    phase: Literal["Starting", "Downloading", "Weights", "Compiling", "WarmingUp", "Completion"]
     """Starting: it reads its configuration and starts its engine. Downloading: it fetches the
-    model. Weights: it loads them. WarmingUp: the engine reserves memory, compiles and tries what it
-    compiled. Completion: it tries a completion of its own."""
+    model. Weights: it loads them. Compiling: the engine compiles it. WarmingUp: it reserves memory
+    and tries what it will do. Completion: it tries a completion of its own."""
     since: _Time
     """When it began to."""
     progress: Annotated[int, Field(ge=0, le=100)] | None = None

@@ -18,6 +18,7 @@ PHASES = {
     "starting": "Starting",
     "downloading": "Downloading",
     "weights": "Weights",
+    "compiling": "Compiling",
     "warming-up": "WarmingUp",
     "completion": "Completion",
 }
@@ -42,7 +43,7 @@ def _date(text: str) -> str:
 
 
 class _Said(BaseModel):
-    phase: Literal["starting", "downloading", "weights", "warming-up", "completion"]
+    phase: Literal["starting", "downloading", "weights", "compiling", "warming-up", "completion"]
     since: Annotated[
         str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_date)
     ]

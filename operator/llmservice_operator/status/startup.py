@@ -17,7 +17,8 @@ _WORDS = {
     "Starting": "starting its engine",
     "Downloading": "downloading the model",
     "Weights": "loading the weights",
-    "WarmingUp": "compiling and warming up",
+    "Compiling": "compiling",
+    "WarmingUp": "warming up",
     "Completion": "trying a completion",
 }
 

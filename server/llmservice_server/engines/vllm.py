@@ -1,13 +1,15 @@
 """The engine ``vllm``: vLLM's own API server in this process, with the gateway inside it.
 
 Uses of vLLM only what is meant to be used from outside: the entry module's ``main``, the flag
-``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, and
-of the engine client ``errored`` and ``get_supported_tasks``; and, to be able to say how far it is
-while it loads, what `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as
-well. Of the uvicorn that vLLM runs, what `connections` names. Importing this module imports nothing
-of vLLM.
+``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, of
+the engine client ``errored``, ``get_supported_tasks`` and ``get_num_unfinished_requests``, and the
+metrics in ``SIGNS``; and, to be able to say how far it is while it loads, what
+`vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as well. Of the uvicorn
+that vLLM runs, what `connections` names. Importing this module imports nothing of vLLM.
 """
 
+import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -18,10 +20,14 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Protocol
 
+from prometheus_client import REGISTRY
+from prometheus_client.registry import Collector
+
 from llmservice_server import logs
 from llmservice_server.config import ServerConfig
 from llmservice_server.engines.connections import guard_uvicorn
 from llmservice_server.engines.failures import EngineError
+from llmservice_server.engines.hang import INTERVAL, Hang
 from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm_argv import vllm_argv
 from llmservice_server.engines.vllm_entry import run_vllm
@@ -30,12 +36,17 @@ from llmservice_server.engines.vllm_hooks import FOLDER
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send, after_startup
 from llmservice_server.gateway.context import Context, Probe
-from llmservice_server.loading import Listener, Notes, Phase, Progress
+from llmservice_server.gateway.lifecycle import Lifecycle, Phase
+from llmservice_server.loading import Listener, Notes, Startup
+
+SIGNS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
+"""vLLM's metrics of which one moves while it works, the last one within a long prompt, too."""
 
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
 _RECENT = 60.0
 _SILENT = "no error was logged, so its process was killed, most often for lack of memory"
+_log = logging.getLogger("llmservice.engine")
 
 
 class EngineClient(Protocol):
@@ -43,6 +54,8 @@ class EngineClient(Protocol):
 
     @property
     def errored(self) -> bool: ...
+
+    def get_num_unfinished_requests(self) -> int: ...
 
     async def get_supported_tasks(self) -> tuple[str, ...]: ...
 
@@ -58,6 +71,7 @@ class VllmEngine:
         self._served_name = config.loaded.served_name
         self._client: EngineClient | None = None
         self._tasks: tuple[str, ...] = ()
+        self._hang = Hang(config.liveness.hang_seconds)
 
     async def attach(self, client: EngineClient) -> None:
         self._client, self._tasks = client, await client.get_supported_tasks()
@@ -70,12 +84,21 @@ class VllmEngine:
         return found if isinstance(found, int) else None
 
     def fault(self) -> str | None:
-        dead = self._client is not None and self._client.errored
-        return (
-            "vLLM's engine process died; the server ends and its termination log says why"
-            if dead
-            else None
-        )
+        if self._client is not None and self._client.errored:
+            return "vLLM's engine process died; the server ends and its termination log says why"
+        return self._hang.reason
+
+    async def watch(self, lifecycle: Lifecycle) -> None:
+        """Look for ever whether it hangs, once it has shown that it works."""
+        signs = REGISTRY.restricted_registry(SIGNS)
+        if not _values(signs):
+            _log.warning("vLLM keeps no statistics, so that nobody sees whether it hangs")
+            return
+        while self._client is not None:
+            starts = lifecycle.phase is Phase.STARTING
+            requests = 0 if starts else self._client.get_num_unfinished_requests()
+            self._hang.look(time.monotonic(), requests=requests, sign=_values(signs))
+            await asyncio.sleep(INTERVAL)
 
     def probe(self) -> Probe | None:
         key = os.environ.get("VLLM_API_KEY")
@@ -89,6 +112,10 @@ class VllmEngine:
         return None
 
 
+def _values(metrics: Collector) -> list[float]:
+    return [sample.value for family in metrics.collect() for sample in family.samples]
+
+
 class _Serving:
     """What vLLM's hooks, made by vLLM without arguments of ours, belong to."""
 
@@ -100,13 +127,19 @@ class _Serving:
 class VllmGateway(Gateway):
     """The class that ``--middleware`` names; vLLM makes it with the application alone."""
 
+    _watch: asyncio.Task[None]
+
     def __init__(self, app: App) -> None:
         super().__init__(app, _Serving.context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            send = after_startup(send, _Serving.listener.hand_over)
+            send = after_startup(send, self._started)
         await super().__call__(scope, receive, send)
+
+    def _started(self) -> None:
+        _Serving.listener.hand_over()
+        self._watch = asyncio.create_task(_Serving.engine.watch(_Serving.context.lifecycle))
 
 
 class Plugin:
@@ -131,8 +164,6 @@ def serve(config: ServerConfig) -> None:
         EngineError: it did not start, or ended without being told to.
     """
     require_model(config)
-    _Serving.engine = VllmEngine(config)
-    _Serving.context = Context(config, _Serving.engine)
     with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
         logging_file = logs.configure(config.log_level, Path(folder))
         os.environ |= vllm_environment(
@@ -142,9 +173,11 @@ def serve(config: ServerConfig) -> None:
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
         gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
         argv = vllm_argv(config, host=host, middleware=gateway, compiles=_compiles())
-        notes, starting = Notes(Path(folder)), Progress(Phase.STARTING, time.time())
+        startup = Startup(Notes(Path(folder)))
+        _Serving.engine = VllmEngine(config)
+        _Serving.context = Context(config, _Serving.engine, startup=startup)
         try:
-            listener = Listener(host, config.port, lambda: notes.slowest() or starting)
+            listener = Listener(host, config.port, startup)
             with closing(listener):
                 _Serving.listener = listener
                 guard_uvicorn(config.http)

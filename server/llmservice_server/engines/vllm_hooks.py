@@ -48,8 +48,10 @@ class _Teller:
         self._bytes = self._seen = 0
 
     def begin(self, phase: Phase) -> None:
-        if self._now is None or self._now.phase is not phase:
-            self._now, self._bytes, self._seen = Progress(phase, time.time()), 0, 0
+        now = self._now
+        if now is None or now.phase is not phase:
+            began, self._bytes, self._seen = time.time(), 0, 0
+            self._now = now.then(phase, began) if now else Progress(phase, began)
             self._notes.write(self._now)
             _log.info("loading: %s", phase.value)
 
@@ -75,10 +77,26 @@ def _load_model(teller: _Teller, original: Callable[..., Any]) -> Callable[..., 
             teller.begin(Phase.WEIGHTS)
         model = original(*args, **kwargs)
         with suppress(Exception):
-            teller.begin(Phase.WARMING_UP)
+            teller.begin(Phase.COMPILING if _compiles(*args, **kwargs) else Phase.WARMING_UP)
         return model
 
     return load_model
+
+
+def _compiles(_loader: object, vllm_config: Any, *_: object, **__: object) -> bool:
+    return bool(getattr(getattr(vllm_config, "compilation_config", None), "mode", None))
+
+
+def _initialize(teller: _Teller, original: Callable[..., Any]) -> Callable[..., Any]:
+    """WorkerWrapperBase.initialize_from_config: after what is compiled at once, before the rest."""
+
+    @functools.wraps(original)
+    def initialize_from_config(*args: Any, **kwargs: Any) -> Any:
+        with suppress(Exception):
+            teller.begin(Phase.WARMING_UP)
+        return original(*args, **kwargs)
+
+    return initialize_from_config
 
 
 def _prepare_weights(teller: _Teller, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,4 +134,5 @@ HOOKS: dict[tuple[str, str, str], _Around] = {
     (f"{_LOADERS}.base_loader", "BaseModelLoader", "load_model"): _load_model,
     (f"{_LOADERS}.default_loader", "DefaultModelLoader", "_prepare_weights"): _prepare_weights,
     (f"{_LOADERS}.default_loader", "DefaultModelLoader", "get_all_weights"): _get_all_weights,
+    ("vllm.v1.worker.worker_base", "WorkerWrapperBase", "initialize_from_config"): _initialize,
 }

@@ -1,4 +1,4 @@
-"""What every layer may know: the configuration, the server's life, and the engine behind it.
+"""What every layer may know: the configuration, the server's life and start, and the engine.
 
 The engine is seen through two questions, so that no layer knows which engine it stands before.
 """
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from llmservice_server.config import ServerConfig
 from llmservice_server.gateway.lifecycle import Lifecycle
 from llmservice_server.gateway.turns import Turns
+from llmservice_server.loading import Startup
 
 # Where neither the configuration nor the engine names a number: far more than a model of any size
 # computes at once, and few enough for the memory of one process.
@@ -42,6 +43,7 @@ class Context:
     config: ServerConfig
     engine: Engine
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    startup: Startup = field(default_factory=Startup)
     turns: Turns = field(default_factory=lambda: Turns(_PLACES))
 
     def __post_init__(self) -> None:

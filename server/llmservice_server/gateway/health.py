@@ -7,7 +7,6 @@ people. None of them is counted as in flight or refused while draining.
 import time
 from collections.abc import Callable
 
-from llmservice_server import loading
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send, answer_error, answer_json
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.lifecycle import Phase
@@ -27,7 +26,6 @@ class Health:
         self._app = app
         self._context = context
         self._began = time.monotonic()
-        self._completion = loading.Progress(loading.Phase.COMPLETION, time.time())
         self._answers: dict[str, Check] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -62,7 +60,7 @@ class Health:
         loads = not dead and self._context.lifecycle.phase is Phase.STARTING
         return 503 if dead else 200, {
             **self._readyz()[1],
-            **(self._completion.told() if loads else {}),
+            **(self._context.startup.now.told() if loads else {}),
             "model": self._context.config.served_name,
             "in_flight": self._context.lifecycle.in_flight,
             "uptime_seconds": round(time.monotonic() - self._began, 1),

@@ -90,7 +90,7 @@ class _GpuMemory(Collector):
 
 _gpu_memory = _GpuMemory()
 REGISTRY.register(_gpu_memory)
-METRICS: tuple[MetricWrapperBase | Collector, ...] = (
+METRICS: tuple[MetricWrapperBase | _GpuMemory, ...] = (
     *(_requests, _duration, _first_token, _between_tokens, _input_tokens, _output_tokens, _errors),
     *(_in_flight, _waiting, _clients),
     *(_api_requests, _api_duration, _gpu_memory, _speed, _loaded),

@@ -11,6 +11,7 @@ import time
 
 from llmservice_server.gateway.asgi import App, Message, Receive, Scope, Send, after_startup
 from llmservice_server.gateway.context import Context, Probe
+from llmservice_server.loading import Phase
 
 _log = logging.getLogger("llmservice.warm_up")
 _ATTEMPT_SECONDS = 300  # the first completion may compile kernels
@@ -34,6 +35,7 @@ class WarmUp:
         self._running = asyncio.create_task(self._until_ready(lifespan))
 
     async def _until_ready(self, lifespan: Scope) -> None:
+        self._context.startup.begins(Phase.COMPLETION)
         began, wait = time.monotonic(), _FIRST_WAIT
         probe = self._context.engine.probe()
         while probe is not None and (fault := await self._fault_of(probe, lifespan)) is not None:
@@ -41,6 +43,7 @@ class WarmUp:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
         self._context.lifecycle.ready()
+        self._context.startup.begins(Phase.READY)
         proof = f"{probe.path} answered" if probe else "this model has no route to try"
         _log.info("ready: %s, %.2f s after startup", proof, time.monotonic() - began)
 

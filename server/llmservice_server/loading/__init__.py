@@ -2,5 +2,6 @@
 
 from llmservice_server.loading.listener import Listener
 from llmservice_server.loading.progress import Notes, Phase, Progress
+from llmservice_server.loading.startup import Startup
 
-__all__ = ["Listener", "Notes", "Phase", "Progress"]
+__all__ = ["Listener", "Notes", "Phase", "Progress", "Startup"]

@@ -11,9 +11,8 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable
 
-from llmservice_server.loading.progress import Progress
+from llmservice_server.loading.startup import Startup
 
 _BACKLOG = 128  # connections that may wait; the server that takes over sets its own
 _PATIENCE = 5.0  # seconds for a client to send its request, and to read the answer
@@ -28,8 +27,8 @@ Told = dict[str, object]
 class Listener:
     """Listens from the moment in which it is made."""
 
-    def __init__(self, host: str, port: int, progress: Callable[[], Progress]) -> None:
-        self._progress = progress
+    def __init__(self, host: str, port: int, startup: Startup) -> None:
+        self._startup = startup
         six = ":" in host
         family = socket.AF_INET6 if six else socket.AF_INET
         self.socket = socket.create_server(
@@ -100,7 +99,9 @@ class Listener:
             if path == b"/livez":
                 status, body = 200, {"status": "alive"}
             elif path in {b"/readyz", b"/health"}:
-                body = {"status": "loading", **self._progress().told()}
+                body = {"status": "loading", **self._startup.now.told()}
+            elif path == b"/status":
+                status, body = 200, {"status": "loading", **self._startup.told()}
         content = json.dumps(body, separators=(",", ":")).encode()
         lines = [
             f"HTTP/1.1 {status} {_REASONS[status]}",

@@ -19,8 +19,10 @@ class Phase(StrEnum):
     STARTING = "starting"  # imports, configuration, the engine's processes
     DOWNLOADING = "downloading"
     WEIGHTS = "weights"
-    WARMING_UP = "warming-up"  # memory, compilation, graphs
+    COMPILING = "compiling"  # and how much memory is left
+    WARMING_UP = "warming-up"  # caches, graphs
     COMPLETION = "completion"  # a first one, of the server's own
+    READY = "ready"
 
 
 _ORDER = tuple(Phase)
@@ -28,21 +30,28 @@ _ORDER = tuple(Phase)
 
 @dataclass(frozen=True)
 class Progress:
-    """since: seconds since the epoch. percent: of the phase, where somebody counts."""
+    """since: seconds since the epoch. percent: of the phase, where somebody counts.
+
+    before: the phases of the same process before it, with their beginnings.
+    """
 
     phase: Phase
     since: float
     percent: int | None = None
+    before: tuple[tuple[Phase, float], ...] = ()
 
-    def told(self) -> dict[str, object]:
+    def told(self, now: float | None = None) -> dict[str, object]:
         """As /health says it."""
         began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
-        passed = round(max(time.time() - self.since, 0.0), 1)
+        passed = round(max((now or time.time()) - self.since, 0.0), 1)
         told: dict[str, object] = {"phase": self.phase.value, "since": began, "seconds": passed}
         return told if self.percent is None else {**told, "progress": self.percent}
 
     def at(self, percent: int) -> "Progress":
         return replace(self, percent=percent)
+
+    def then(self, phase: Phase, since: float) -> "Progress":
+        return Progress(phase, since, before=(*self.before, (self.phase, self.since)))
 
 
 class Notes:
@@ -53,7 +62,7 @@ class Notes:
 
     def write(self, progress: Progress) -> None:
         """Note what this process does, in place of what it noted before."""
-        note = json.dumps([progress.phase.value, progress.since, progress.percent])
+        note = json.dumps([progress.phase, progress.since, progress.percent, progress.before])
         file = self._folder / f"loading-{os.getpid()}"
         fresh = file.with_name(f"{file.name}.new")
         try:
@@ -74,7 +83,12 @@ def _how_far(progress: Progress) -> tuple[int, int, float]:
 
 def _read(file: Path) -> Progress | None:
     try:
-        phase, since, percent = json.loads(file.read_text())
-        return Progress(Phase(phase), float(since), percent if percent is None else int(percent))
+        phase, since, percent, before = json.loads(file.read_text())
+        return Progress(
+            Phase(phase),
+            float(since),
+            percent if percent is None else int(percent),
+            tuple((Phase(name), float(began)) for name, began in before),
+        )
     except (OSError, ValueError, TypeError):
         return None

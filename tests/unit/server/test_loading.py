@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 from llmservice_server.engines.vllm_entry import SOCKET
 from llmservice_server.engines.vllm_hooks import HOOKS
-from llmservice_server.loading import Listener, Notes, Phase, Progress
+from llmservice_server.loading import Listener, Notes, Phase, Progress, Startup
 
 from dev.process import free_port
 from tests.unit.server.small_engine import SmallEngine
@@ -31,8 +31,10 @@ _BEGAN = 1_780_000_000.0
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    made = Listener("127.0.0.1", 0, lambda: Progress(Phase.WEIGHTS, _BEGAN, 40))
+def listener(tmp_path: Path) -> Iterator[Listener]:
+    notes = Notes(tmp_path)
+    notes.write(Progress(Phase.WEIGHTS, _BEGAN, 40))
+    made = Listener("127.0.0.1", 0, Startup(notes))
     with closing(made):
         yield made
 
@@ -177,12 +179,22 @@ def test_a_server_is_as_far_as_the_slowest_of_its_processes(tmp_path: Path) -> N
     notes.write(Progress(Phase.WARMING_UP, _BEGAN))
     assert notes.slowest() == Progress(Phase.WARMING_UP, _BEGAN)
     for process, percent in ((1, 75), (2, 50)):
-        note = json.dumps(["weights", _BEGAN, percent])
+        note = json.dumps(["weights", _BEGAN, percent, []])
         (tmp_path / f"loading-{process}").write_text(note)
     assert notes.slowest() == Progress(Phase.WEIGHTS, _BEGAN, 50)
 
 
-@pytest.mark.parametrize("note", ["", "[", "[1, 2]", '["dancing", 1, 2]', '["weights", "x", 2]'])
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        "[",
+        "[1, 2]",
+        '["dancing", 1, 2, []]',
+        '["weights", "x", 2, []]',
+        '["weights", 1, 2, [3]]',
+    ],
+)
 def test_a_note_that_says_nothing_is_passed_over(tmp_path: Path, note: str) -> None:
     (tmp_path / "loading-1").write_text(note)
     assert Notes(tmp_path).slowest() is None
@@ -200,7 +212,47 @@ def test_these_names_of_vllm_are_used_to_say_how_far_it_is_and_no_others() -> No
         (f"{loaders}.base_loader", "BaseModelLoader", "load_model"),
         (f"{loaders}.default_loader", "DefaultModelLoader", "_prepare_weights"),
         (f"{loaders}.default_loader", "DefaultModelLoader", "get_all_weights"),
+        ("vllm.v1.worker.worker_base", "WorkerWrapperBase", "initialize_from_config"),
     }
+
+
+def test_a_start_is_told_as_its_phases_with_the_seconds_of_each(tmp_path: Path) -> None:
+    now = _BEGAN
+    notes = Notes(tmp_path)
+    startup = Startup(notes, lambda: now)
+    now += 5
+    assert startup.told()["phases"] == [{"phase": "starting", "seconds": 5.0}]
+    loads = Progress(Phase.WEIGHTS, now)
+    notes.write(loads.at(30))
+    now += 7
+    told = startup.told()
+    assert (told["phase"], told["seconds"], told["progress"]) == ("weights", 7.0, 30)
+    notes.write(loads.then(Phase.COMPILING, now))
+    now += 11
+    startup.begins(Phase.COMPLETION)
+    now += 2
+    startup.begins(Phase.READY)
+    now += 100
+    assert startup.told() == {
+        "phase": "ready",
+        "since": "2026-05-28T20:27:05Z",
+        "seconds": 100.0,
+        "phases": [
+            {"phase": "starting", "seconds": 5.0},
+            {"phase": "weights", "seconds": 7.0},
+            {"phase": "compiling", "seconds": 11.0},
+            {"phase": "completion", "seconds": 2.0},
+            {"phase": "ready", "seconds": 100.0},
+        ],
+    }
+
+
+async def test_the_status_of_a_loading_server_has_its_phases(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/status")
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["status"], told["phase"], told["progress"]) == ("loading", "weights", 40)
+    assert [phase["phase"] for phase in told["phases"]] == ["starting", "weights"]
 
 
 @dataclass(frozen=True)
@@ -274,12 +326,14 @@ async def test_a_start_is_told_phase_by_phase_until_a_completion_went_through(
         await start.until("loading", "weights", 50)
         assert (await start.client.post("/v1/completions", json={})).status_code == 503
         start.open("half")
+        await start.until("loading", "compiling", None)
+        start.open("compiled")
         await start.until("loading", "warming-up", None)
         start.open("warm")
         await start.until("ready", None, None)
         assert (await start.client.post("/v1/completions", json={"max_tokens": 1})).is_success
     phases = [phase for status, phase, _ in start.seen if status == "loading"]
-    order = ["starting", "weights", "warming-up"]
+    order = ["starting", "weights", "compiling", "warming-up"]
     assert sorted(phases, key=order.index) == phases
 
 
@@ -287,7 +341,7 @@ async def test_a_model_that_is_downloaded_is_told_as_such(tmp_path: Path) -> Non
     async with _starting(tmp_path, source="org/model") as start:
         start.open("load")
         await start.until("loading", "downloading", None)
-        for gate in ("downloaded", "half", "warm"):
+        for gate in ("downloaded", "half", "compiled", "warm"):
             start.open(gate)
         await start.until("ready", None, None)
 
@@ -302,8 +356,9 @@ async def test_a_server_that_is_told_to_stop_while_it_loads_stops(tmp_path: Path
     ("lacks", "still_told", "last"),
     [
         ("create_server_socket", ["starting"], ()),  # until vLLM takes the port
-        ("BaseModelLoader", ["starting", "weights"], ("weights", 100)),
-        ("nbytes", ["starting", "weights", "warming-up"], ("warming-up", None)),
+        ("BaseModelLoader", ["starting", "weights", "warming-up"], ("weights", 100)),
+        ("nbytes", ["starting", "weights", "compiling", "warming-up"], ("compiling", None)),
+        ("WorkerWrapperBase", ["starting", "weights", "compiling"], ("compiling", None)),
     ],
 )
 async def test_a_hook_that_vllm_lacks_costs_only_what_it_would_have_told(
@@ -316,6 +371,7 @@ async def test_a_hook_that_vllm_lacks_costs_only_what_it_would_have_told(
         start.open("half")
         if last:
             await start.until("loading", *last)
+        start.open("compiled")
         start.open("warm")
         await start.until("ready", None, None)
     phases = [phase for status, phase, _ in start.seen if status == "loading"]

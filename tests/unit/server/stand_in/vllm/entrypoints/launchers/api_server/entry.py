@@ -9,6 +9,7 @@ import multiprocessing
 import signal
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -24,7 +25,11 @@ def _engine(source: str, up: Connection) -> None:
     load_general_plugins()
     gates.wait("load")
     loaders = importlib.import_module("vllm.model_executor.model_loader.default_loader")
-    loaders.DefaultModelLoader().load_model(vllm_config=None, model_config=source)
+    config = SimpleNamespace(compilation_config=SimpleNamespace(mode=3))
+    loaders.DefaultModelLoader().load_model(vllm_config=config, model_config=source)
+    gates.wait("compiled")
+    workers = importlib.import_module("vllm.v1.worker.worker_base")
+    (getattr(workers, "WorkerWrapperBase", None) or workers.Renamed)().initialize_from_config([])
     gates.wait("warm")
     up.send("up")
     up.recv()  # until the server ends
@@ -32,6 +37,9 @@ def _engine(source: str, up: Connection) -> None:
 
 class _Client:
     errored = False
+
+    def get_num_unfinished_requests(self) -> int:
+        return 0
 
     async def get_supported_tasks(self) -> tuple[str, ...]:
         return ("generate",)
