@@ -33,3 +33,7 @@ class Observability(Part):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe lines that the server logs."""
+
+    otlp_endpoint: Annotated[str, Field(pattern="^https?://", max_length=2048)] | None = None
+    """Where a collector of OpenTelemetry takes spans by OTLP over HTTP, as
+    http://collector.observability:4318. Default: none, and there are no spans."""

@@ -16,6 +16,7 @@ from llmservice_server.config import (
     ModelConfig,
     ServerConfig,
     TimeoutsConfig,
+    TracingConfig,
     UpstreamConfig,
     UpstreamModel,
 )
@@ -78,6 +79,7 @@ def _server_config(service: LLMService) -> ServerConfig:
                 grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds
             ),
             log_level=spec.observability.log_level,
+            tracing=TracingConfig(otlp_endpoint=spec.observability.otlp_endpoint),
         )
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]

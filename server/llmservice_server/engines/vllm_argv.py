@@ -32,6 +32,8 @@ def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: boo
         f"--uvicorn-log-level={config.log_level}",
         "--disable-uvicorn-access-log",
     ]
+    if config.tracing.endpoint and "otlp-traces-endpoint" not in config.engine.args:
+        argv.append(f"--otlp-traces-endpoint={config.tracing.endpoint}")
     if config.loaded.revision:
         argv.append(f"--revision={config.loaded.revision}")
     return argv

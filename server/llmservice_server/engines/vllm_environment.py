@@ -22,6 +22,8 @@ def vllm_environment(
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
     }
+    if config.tracing.endpoint:  # vLLM's own spans go where the gateway's go, by the same protocol
+        defaults["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
     if Path(config.loaded.source).is_absolute():
         defaults["HF_HUB_OFFLINE"] = "1"
     # Naming one plugin switches all others off, so those that vLLM loads by itself are named too.

@@ -18,13 +18,14 @@ from llmservice_server.gateway.hosts import Hosts
 from llmservice_server.gateway.metrics import Metrics
 from llmservice_server.gateway.request_id import RequestId
 from llmservice_server.gateway.sanitize import Sanitize
+from llmservice_server.gateway.tracing import tracing
 from llmservice_server.gateway.warm_up import WarmUp
 
 __all__ = ["LAYERS", "Gateway"]
 
 LAYERS: tuple[Callable[[App, Context], App], ...] = (
     RequestId,
-    partial(Exchanges, observers=(Metrics, AccessLog)),
+    partial(Exchanges, observers=(tracing, Metrics, AccessLog)),
     Health,
     Hosts,
     Drain,

@@ -36,6 +36,7 @@ def _fields(exchange: Exchange) -> dict[str, object]:
         "output_tokens": usage and usage.output_tokens,
         "first_token_seconds": first and round(first, 4),
         "error": exchange.error,
+        "trace_id": exchange.trace_id,
     }
     return {
         "request_id": header(exchange.scope, HEADER),

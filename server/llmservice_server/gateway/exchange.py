@@ -41,7 +41,7 @@ class Exchange:
 
     __slots__ = (
         *("began", "complete", "ended", "first", "gone", "last", "method", "notes"),
-        *("route", "scope", "started", "status", "streaming", "usage"),
+        *("route", "scope", "started", "status", "streaming", "trace_id", "usage"),
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -54,6 +54,8 @@ class Exchange:
         self.status = 500  # what uvicorn answers to an exception
         self.last: deque[bytes] = deque(maxlen=_LAST)
         self.usage: Usage | None = None
+        self.trace_id: str | None = None
+        """By which a collector finds it, if one gets it."""
         self.notes: dict[object, Any] = {}
         """What an observer keeps of it, by the observer."""
 
@@ -99,10 +101,13 @@ class Exchanges:
     """The layer; made with what makes its observers."""
 
     def __init__(
-        self, app: App, context: Context, observers: tuple[Callable[[Context], Observer], ...]
+        self,
+        app: App,
+        context: Context,
+        observers: tuple[Callable[[Context], Observer | None], ...],
     ) -> None:
         self._app = app
-        self._observers = tuple(make(context) for make in observers)
+        self._observers = tuple(made for make in observers if (made := make(context)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

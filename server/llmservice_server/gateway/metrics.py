@@ -108,7 +108,7 @@ class Metrics:
         _waiting.set_function(lambda: context.turns.waiting)
         _clients.set_function(lambda: len(self._addresses))
         _speed.set_function(self._tokens.mean)
-        model = _loaded.labels(context.config.model.served_name)
+        model = _loaded.labels(context.config.served_name or "")
         model.set_function(lambda: _answers(context, lifecycle))
 
     def begins(self, exchange: Exchange) -> None:

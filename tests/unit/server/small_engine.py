@@ -34,6 +34,7 @@ class SmallEngine:
         self.pace = seconds_a_word
         self.died: str | None = None
         self.seen_ids: list[str] = []
+        self.seen_traces: list[str] = []
         self.left_early = 0
         self.aborted = asyncio.Event()
 
@@ -65,6 +66,7 @@ class SmallEngine:
                 break
         ids = [value.decode() for name, value in scope["headers"] if name == b"x-request-id"]
         self.seen_ids += ids
+        self.seen_traces += [v.decode() for name, v in scope["headers"] if name == b"traceparent"]
         if self.failing:
             self.failing -= 1
             await answer_error(send, 500, "server_error", "still loading")
