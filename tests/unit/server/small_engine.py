@@ -21,6 +21,7 @@ from llmservice_server.engines.connections import guarded
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send, answer_error, answer_json
 from llmservice_server.gateway.context import Context, Probe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MODEL = ModelConfig(uri="file:///m", source="/m", served_name="small")
@@ -52,7 +53,7 @@ class SmallEngine:
         elif scope["path"] == "/v1/completions":
             await self._complete(scope, receive, send)
         elif scope["path"] == "/metrics":
-            await answer_json(send, 200, {"up": 1})
+            await _answer_metrics(send)
         elif scope["path"] == "/crash":
             raise RuntimeError("a fault in the engine's own code")
         else:
@@ -109,6 +110,13 @@ class SmallEngine:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         gone.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _answer_metrics(send: Send) -> None:
+    """As vLLM does it: the registry of the process."""
+    kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [kind]})
+    await send({"type": "http.response.body", "body": generate_latest()})
 
 
 class _Server(uvicorn.Server):
