@@ -17,6 +17,7 @@ from llmservice_server.config import LogLevel
 FAULTS = "faults"  # the name of the notes in the folder given to ``configure``
 _FAULTS_BYTES = 65536  # the notes start anew beyond this size
 _LINE = 2000  # characters of one note
+_TERMINAL = frozenset({"<stdout>", "<stderr>"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -109,3 +110,15 @@ def configure(level: LogLevel, folder: Path) -> Path:
     logging.config.dictConfig(chosen)
     logging.captureWarnings(capture=True)
     return file
+
+
+def adopt() -> None:
+    """Take over the loggers that libraries, as torch, gave a terminal's handlers of their own."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if not isinstance(logger, logging.Logger):
+            continue
+        for handler in [*logger.handlers]:
+            stream = getattr(handler, "stream", None)
+            if getattr(stream, "name", None) in _TERMINAL:
+                logger.removeHandler(handler)
+                logger.propagate = True

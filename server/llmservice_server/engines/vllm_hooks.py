@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llmservice_server import logs
 from llmservice_server.loading import Notes, Phase, Progress
 
 FOLDER = "LLMSERVICE_LOADING"  # the variable that names the folder of the notes
@@ -25,7 +26,8 @@ _log = logging.getLogger("llmservice.loading")
 
 
 def tell() -> None:
-    """Wrap the hooks in this process, if it is one of the engine's."""
+    """Wrap the hooks in this process, if it is one of the engine's, and let it log as we do."""
+    logs.adopt()
     folder = os.environ.get(FOLDER)
     # The server's own process loads no model, and need not import what does.
     if not folder or multiprocessing.parent_process() is None:

@@ -81,3 +81,45 @@ def test_the_file_for_other_processes_configures_them_alike(tmp_path: Path) -> N
         env=os.environ,
     )
     assert json.loads(done.stdout)["message"] == "here"
+
+
+_LIBRARY = """
+import logging, sys
+from pathlib import Path
+from llmservice_server import logs
+logs.configure("info", Path(sys.argv[1]))
+for name, stream in (("torch", sys.stderr), ("other", sys.stdout)):
+    logger = logging.getLogger(name)
+    logger.addHandler(logging.StreamHandler(stream))
+    logger.propagate = False
+logging.getLogger("file").addHandler(logging.FileHandler(Path(sys.argv[1]) / "own.log"))
+if sys.argv[2] == "adopt":
+    logs.adopt()
+for name in ("torch", "other", "torch.sub", "file"):
+    logging.getLogger(name).warning("said by %s", name)
+"""
+
+
+def _said(folder: Path, what: str) -> tuple[list[str], str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _LIBRARY, str(folder), what],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.splitlines(), done.stderr
+
+
+def test_libraries_with_handlers_of_their_own_log_in_the_same_form(tmp_path: Path) -> None:
+    lines, rest = _said(tmp_path, "adopt")
+    assert rest == ""
+    assert [json.loads(line)["logger"] for line in lines] == ["torch", "other", "torch.sub", "file"]
+    assert (tmp_path / "own.log").read_text() == "said by file\n"
+
+
+def test_without_that_their_lines_are_no_json(tmp_path: Path) -> None:
+    """The control."""
+    lines, rest = _said(tmp_path, "leave")
+    assert "said by torch" in rest
+    assert "said by other" in lines
