@@ -195,6 +195,7 @@ def _upstream(**fields: Any) -> Manifest:
         (_with(engine={"env": [{"name": "1A", "value": ""}]}), "not the name of a variable"),
         (_with(rollout={"strategy": "Yolo"}), 'supported values: "Surge"'),
         (_with(observability={"logLevel": "loud"}), 'supported values: "debug", "info"'),
+        (_with(observability={"otlpEndpoint": "collector:4317"}), "takes OTLP over HTTP: write"),
         (_with(expose={"service": {"port": 70000}}), "write a number from 1 to 65535"),
     ],
 )

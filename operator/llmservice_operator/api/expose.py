@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llmservice_operator.api.fields import Annotations
+from llmservice_operator.api.fields import Annotations, Collector
 from llmservice_operator.api.part import Part
 
 
@@ -34,6 +34,6 @@ class Observability(Part):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe lines that the server logs."""
 
-    otlp_endpoint: Annotated[str, Field(pattern="^https?://", max_length=2048)] | None = None
+    otlp_endpoint: Collector | None = None
     """Where a collector of OpenTelemetry takes spans by OTLP over HTTP, as
     http://collector.observability:4318. Default: none, and there are no spans."""

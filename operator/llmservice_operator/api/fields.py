@@ -58,6 +58,14 @@ QualifiedName = Annotated[
     str, text(_QUALIFIED, _QUALIFIED_SENTENCE, 317), matching(_QUALIFIED, _QUALIFIED_SENTENCE)
 ]
 
+_COLLECTOR = r"^https?://[^\s/]\S*$"
+_COLLECTOR_SENTENCE = (
+    "not where a collector takes OTLP over HTTP: write it as http://collector.observability:4318"
+)
+Collector = Annotated[
+    str, text(_COLLECTOR, _COLLECTOR_SENTENCE, 2048), matching(_COLLECTOR, _COLLECTOR_SENTENCE)
+]
+
 QUANTITY_SENTENCE = "not a quantity: write a number with a unit, as 500m, 2 or 20Gi, without a sign"
 # The API server takes whatever is larger for 2^63-1.
 TOO_LARGE = rule(
