@@ -26,13 +26,12 @@ _BY_STATUS: Mapping[int, str] = MappingProxyType(
         408: "timeout",
         413: "too_large",
         429: "rate_limited",
+        CLIENT_GONE: "client_gone",
         503: "unavailable",
         504: "timeout",
     }
 )
-CATEGORIES = frozenset(
-    {*_BY_STATUS.values(), "invalid_request", "internal", "client_gone", "cut", "stream_error"}
-)
+CATEGORIES = frozenset({*_BY_STATUS.values(), "invalid_request", "internal", "cut", "stream_error"})
 """What an error can be; a rate limit is the client's, what is unavailable is ours."""
 
 
