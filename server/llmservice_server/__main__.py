@@ -25,6 +25,7 @@ from llmservice_server.config import (
     UpstreamModel,
 )
 from llmservice_server.config.faults import faults
+from llmservice_server.engines import ENGINES
 from llmservice_server.engines.failures import EngineError
 
 _KEY = "OPENAI_API_KEY"
@@ -117,8 +118,6 @@ def _read(file: Path) -> str:
 def _serve(config: ServerConfig) -> int:
     # As process 1 of a container SIGTERM would be ignored until the engine's server handles it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from llmservice_server.engines import ENGINES  # noqa: PLC0415  needs more than ``check`` does
-
     try:
         ENGINES[config.engine.type](config)
     except EngineError as error:

@@ -1,16 +1,22 @@
 """The engines by type: what runs when a configuration names one.
 
-Importing this imports no engine's own packages; starting one does.
+Importing this imports nothing that an engine or the gateway runs on; starting one does.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 
 from llmservice_server.config import EngineType, ServerConfig
-from llmservice_server.engines import proxy, vllm
+from llmservice_server.engines import proxy
 
 __all__ = ["ENGINES"]
 
+
+def _vllm(config: ServerConfig) -> None:
+    importlib.import_module("llmservice_server.engines.vllm").serve(config)
+
+
 ENGINES: Mapping[EngineType, Callable[[ServerConfig], None]] = {
-    "vllm": vllm.serve,
+    "vllm": _vllm,
     "proxy": proxy.serve,
 }

@@ -51,7 +51,12 @@ def _at(config: ServerConfig, path: str) -> object:
     return value
 
 
-@pytest.mark.parametrize(("path", "variable"), _NAMES.items())
+_UPSTREAMS = "engine.upstreams"
+
+
+@pytest.mark.parametrize(
+    ("path", "variable"), sorted(_NAMES.items() - {(_UPSTREAMS, _NAMES[_UPSTREAMS])})
+)
 def test_every_field_is_a_variable_that_wins_over_the_file(path: str, variable: str) -> None:
     text = _other(path, _at(ServerConfig.from_yaml(_FILE), path))
     config = ServerConfig.from_yaml(_FILE, {variable: text})
@@ -62,6 +67,13 @@ def test_every_field_is_a_variable_that_wins_over_the_file(path: str, variable: 
         other for other in _NAMES if _at(config, other) != _at(ServerConfig.from_yaml(_FILE), other)
     }
     assert changed <= {path}
+
+
+def test_a_list_of_upstreams_is_written_as_yaml_or_json() -> None:
+    file = "engine: {type: proxy, upstreams: [{url: 'https://one.example/v1'}]}"
+    for text in ("[{url: https://two.example/v1}]", '[{"url": "https://two.example/v1"}]'):
+        (found,) = ServerConfig.from_yaml(file, {_NAMES[_UPSTREAMS]: text}).engine.upstreams
+        assert found.url == "https://two.example/v1"
 
 
 @pytest.mark.parametrize("name", USUAL)
@@ -176,3 +188,34 @@ def test_what_is_printed_has_no_secrets() -> None:
     for hidden in (secret, "sk-abcdefgh1234", "user:password"):
         assert hidden not in done.stdout
     assert "***@collector" in done.stdout
+
+
+def test_check_needs_neither_the_gateways_packages_nor_an_engines() -> None:
+    program = (
+        "import runpy, sys\n"
+        "for name in ('prometheus_client', 'fastapi', 'aiohttp', 'uvicorn'):\n"
+        "    sys.modules[name] = None\n"
+        "sys.argv[1:] = ['check', '--model=a/b']\n"
+        "runpy.run_module('llmservice_server', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_proxy_without_a_file_takes_the_usual_names() -> None:
+    def upstream(*arguments: str, **env: str) -> object:
+        done = _command("check", *arguments, **env)
+        assert (done.returncode, done.stderr) == (0, "")
+        (found,) = ServerConfig.from_yaml(done.stdout).engine.upstreams
+        return found.url, [model.name for model in found.models], found.api_key is not None
+
+    url = "https://example.com/v1"
+    assert upstream("--upstream", url) == (url, [], False)
+    key = "sk-abcdefgh1234"
+    told = upstream("--upstream", url, OPENAI_API_KEY=key, MODEL_NAME="m")
+    assert told == (url, ["m"], True)
+    ollama = upstream(OLLAMA_URL="http://localhost:11434/")
+    assert ollama == ("http://localhost:11434/v1", [], False)
+    done = _command("check", "--upstream", url, LLMSERVICE_PORT="81", OPENAI_API_KEY=key)
+    assert ServerConfig.from_yaml(done.stdout).port == 81
+    assert key not in done.stdout

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from llmservice_server.config import EngineConfig
@@ -58,6 +59,7 @@ class Application:
         self.fastapi.add_exception_handler(HTTPException, _refuse)
         self.fastapi.add_api_route("/v1/models", self._list, summary="Every model there is")
         self.fastapi.add_api_route("/v1/models/{model:path}", self._describe, summary="One model")
+        self.fastapi.add_api_route("/metrics", _metrics, summary="What Prometheus scrapes")
         for path, summary in ROUTES.items():
             self.fastapi.add_api_route(
                 path, self._forwarded, methods=["POST"], summary=summary, openapi_extra=_BODY
@@ -125,6 +127,10 @@ class _Forwarded(Response):
 def _response(told: Failure) -> Response:
     headers = {name.decode(): value.decode() for name, value in told.headers}
     return JSONResponse(told.error, told.status, headers)
+
+
+async def _metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
