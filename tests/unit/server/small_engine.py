@@ -52,6 +52,8 @@ class SmallEngine:
                 await send({"type": f"lifespan.{event}.complete"})
         elif scope["path"] == "/v1/completions":
             await self._complete(scope, receive, send)
+        elif scope["path"] == "/up":
+            await answer_json(send, 200, {"up": 1})
         elif scope["path"] == "/metrics":
             await _answer_metrics(send)
         elif scope["path"] == "/crash":

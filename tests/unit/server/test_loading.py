@@ -106,7 +106,7 @@ async def _ask(port: int, answers: list[bytes]) -> None:
     """One connection, one request, the status of its answer, or what became of it instead."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        writer.write(b"GET /up HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         answer = await reader.read()
         answers.append(answer[9:12] if answer.endswith(b"}") else b"cut")
         writer.close()
