@@ -113,7 +113,8 @@ def configure(level: LogLevel, folder: Path) -> Path:
 
 
 def adopt() -> None:
-    """Take over the loggers that libraries, as torch, gave a terminal's handlers of their own."""
+    """Take over the loggers that libraries, as torch, gave a terminal's handlers, and warnings."""
+    logging.captureWarnings(capture=True)
     for logger in list(logging.root.manager.loggerDict.values()):
         if not isinstance(logger, logging.Logger):
             continue

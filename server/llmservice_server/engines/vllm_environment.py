@@ -24,6 +24,7 @@ def vllm_environment(
     }
     if config.tracing.endpoint:  # vLLM's own spans go where the gateway's go, by the same protocol
         defaults["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
+        defaults["OTEL_SERVICE_NAME"] = "llmservice-server"
     if Path(config.loaded.source).is_absolute():
         defaults["HF_HUB_OFFLINE"] = "1"
     # Naming one plugin switches all others off, so those that vLLM loads by itself are named too.

@@ -81,6 +81,7 @@ async def post(app: App, probe: Probe, lifespan: Scope) -> tuple[int, bytes]:
         ],
         "client": ("127.0.0.1", 0),
         "server": ("127.0.0.1", 0),
+        "state": dict(lifespan.get("state", {})),  # what is noted of it is of no later request
     }
     request = iter([{"type": "http.request", "body": content, "more_body": False}])
     status, body, gone = 0, bytearray(), asyncio.Event()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -34,6 +35,7 @@ class SmallEngine:
         self.failing = failing_first
         self.pace = seconds_a_word
         self.died: str | None = None
+        self.keeps_account = False
         self.seen_ids: list[str] = []
         self.seen_traces: list[str] = []
         self.left_early = 0
@@ -77,6 +79,9 @@ class SmallEngine:
         request = json.loads(body)
         words = [f"w{number}" for number in range(request["max_tokens"])]
         usage = {"prompt_tokens": 3, "completion_tokens": len(words)}
+        if self.keeps_account:  # as vLLM does, of every request
+            account = SimpleNamespace(final_usage_info=SimpleNamespace(**usage))
+            scope.setdefault("state", {})["request_metadata"] = account
         if request.get("stream"):
             told = usage if request.get("stream_options", {}).get("include_usage") else None
             await self._stream(words, told, receive, send)

@@ -97,6 +97,26 @@ async def test_tokens_are_those_of_usage_and_never_the_number_of_chunks(
     assert _value("llmservice_output_tokens_total", route=_COMPLETIONS) == before + 7
 
 
+async def test_the_engines_own_account_counts_where_no_client_asked_and_for_no_other_request() -> (
+    None
+):
+    engine = SmallEngine()
+    engine.keeps_account = True  # of the server's own completion at its start, too
+    async with (
+        served(engine) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=30) as client,
+    ):
+        await _until("model_loaded", 1, model="small")
+        before = _value("llmservice_output_tokens_total", route=_COMPLETIONS)
+        got = await client.post(_COMPLETIONS, json=_body(7, stream=True))
+        assert "usage" not in got.text
+        assert _value("llmservice_output_tokens_total", route=_COMPLETIONS) == before + 7
+        for path in ("/health", "/up"):
+            others = _value("llmservice_output_tokens_total", route=template(path))
+            await client.get(path)
+            assert _value("llmservice_output_tokens_total", route=template(path)) == others
+
+
 async def test_what_the_gateway_refuses_is_counted_too(
     server: Served, client: httpx2.AsyncClient
 ) -> None:
