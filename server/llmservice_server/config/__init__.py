@@ -5,6 +5,7 @@ does not is refused with one line that names the field, its fault and what to wr
 pydantic and yaml only, reads no file and no environment: the operator imports it to render it.
 """
 
+from llmservice_server.config.api import ApiConfig
 from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
 from llmservice_server.config.faults import ConfigError
 from llmservice_server.config.http import (
@@ -33,6 +34,7 @@ __all__ = [
     "ORIGIN",
     "ORIGIN_FAULT",
     "RESERVED_ARGS",
+    "ApiConfig",
     "ApiKey",
     "ConfigError",
     "CorsConfig",

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from llmservice_server.config import strict_yaml
+from llmservice_server.config.api import ApiConfig
 from llmservice_server.config.engine import EngineConfig, ModelConfig
 from llmservice_server.config.environment import overlaid
 from llmservice_server.config.faults import ConfigError, faults, one_line
@@ -42,6 +43,7 @@ class ServerConfig(Part):
     limits: LimitsConfig = LimitsConfig()
     drain: DrainConfig = DrainConfig()
     liveness: LivenessConfig = LivenessConfig()
+    api: ApiConfig = ApiConfig()
     log_level: LogLevel = "info"
     tracing: TracingConfig = TracingConfig()
     environment: Annotated[str, Field(min_length=1)] = "production"

@@ -2,13 +2,15 @@
 
 Uses of vLLM only what is meant to be used from outside: the entry module's ``main``, the flag
 ``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, of
-the engine client ``errored``, ``get_supported_tasks`` and ``get_num_unfinished_requests``, and the
-metrics in ``SIGNS``; and, to be able to say how far it is while it loads, what
-`vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as well. Of the uvicorn
-that vLLM runs, what `connections` names. Importing this module imports nothing of vLLM.
+the engine client ``errored``, ``get_supported_tasks``, ``get_num_unfinished_requests`` and, where it
+is there, the device's type, and the metrics in ``SIGNS``; and, to be able to say how far it is
+while it loads, what `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as
+well. Of the uvicorn that vLLM runs, what `connections` names. Importing this module imports nothing
+of vLLM.
 """
 
 import asyncio
+import importlib
 import logging
 import os
 import shutil
@@ -18,7 +20,7 @@ import time
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import REGISTRY
 from prometheus_client.registry import Collector
@@ -41,6 +43,9 @@ from llmservice_server.loading import Listener, Notes, Startup
 
 SIGNS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
 """vLLM's metrics of which one moves while it works, the last one within a long prompt, too."""
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.
@@ -100,6 +105,11 @@ class VllmEngine:
             self._hang.look(time.monotonic(), requests=requests, sign=_values(signs))
             await asyncio.sleep(INTERVAL)
 
+    def gpu(self) -> bool | None:
+        configured = getattr(self._client, "vllm_config", None)
+        device = getattr(getattr(configured, "device_config", None), "device_type", None)
+        return None if device is None else device != "cpu"
+
     def probe(self) -> Probe | None:
         key = os.environ.get("VLLM_API_KEY")
         headers = ((b"authorization", f"Bearer {key}".encode()),) if key else ()
@@ -143,13 +153,13 @@ class VllmGateway(Gateway):
 
 
 class Plugin:
-    """The ``vllm.endpoint_plugins`` entry point: hands the engine's client to the gateway."""
+    """The ``vllm.endpoint_plugins`` entry point: routes beside vLLM's, and the engine's client."""
 
     name = PLUGIN
     required_tasks: tuple[str, ...] | None = None
 
-    def attach_router(self, app: object) -> None:
-        """No routes: the gateway's are answered before vLLM's router."""
+    def attach_router(self, app: "FastAPI") -> None:
+        importlib.import_module("llmservice_server.api").attach(app, _Serving.context)
 
     async def init_state(self, engine_client: EngineClient, *_: object) -> None:
         await _Serving.engine.attach(engine_client)

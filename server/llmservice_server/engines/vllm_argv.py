@@ -20,6 +20,8 @@ def vllm_argv(config: ServerConfig, *, host: str, middleware: str, compiles: boo
         argv.append("--no-use-tqdm-on-load")  # a progress bar is no log line
     if not compiles and "enforce-eager" not in config.engine.args:
         argv.append("--enforce-eager")
+    if not config.api.docs:
+        argv.append("--disable-fastapi-docs")
     argv += [
         f"--model={config.loaded.source}",
         f"--served-model-name={config.loaded.served_name}",

@@ -16,6 +16,7 @@ from llmservice_server.gateway.exchange import Exchanges
 from llmservice_server.gateway.health import Health
 from llmservice_server.gateway.hosts import Hosts
 from llmservice_server.gateway.metrics import Metrics
+from llmservice_server.gateway.predict_errors import PredictErrors
 from llmservice_server.gateway.request_id import RequestId
 from llmservice_server.gateway.sanitize import Sanitize
 from llmservice_server.gateway.tracing import tracing
@@ -27,6 +28,7 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     RequestId,
     partial(Exchanges, observers=(tracing, Metrics, AccessLog)),
     Health,
+    PredictErrors,
     Hosts,
     Drain,
     # Identity, limits and quotas stand here: after the drain, so that what they hold back counts as
@@ -42,9 +44,13 @@ class Gateway:
     """An ASGI application: the engine's own with all layers around it."""
 
     def __init__(self, app: App, context: Context) -> None:
+        self._below = context.below
+        self._below.is_of(app)
         for layer in reversed(LAYERS):
             app = layer(app, context)
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            self._below.lives_in(scope)
         await self._app(scope, receive, send)

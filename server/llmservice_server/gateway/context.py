@@ -1,12 +1,13 @@
 """What every layer may know: the configuration, the server's life and start, and the engine.
 
-The engine is seen through two questions, so that no layer knows which engine it stands before.
+The engine is seen through a few questions, so that no layer knows which engine it stands before.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from llmservice_server.config import ServerConfig
+from llmservice_server.gateway.in_process import InProcess
 from llmservice_server.gateway.lifecycle import Lifecycle
 from llmservice_server.gateway.turns import Turns
 from llmservice_server.loading import Startup
@@ -37,6 +38,10 @@ class Engine(Protocol):
         """The request that proves that it serves; None where the model has no such route."""
         ...
 
+    def gpu(self) -> bool | None:
+        """Whether it computes on a GPU of ours; None while that is not known."""
+        ...
+
 
 @dataclass(frozen=True)
 class Context:
@@ -44,7 +49,13 @@ class Context:
     engine: Engine
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     startup: Startup = field(default_factory=Startup)
+    below: InProcess = field(default_factory=InProcess)
     turns: Turns = field(default_factory=lambda: Turns(_PLACES))
+
+    @property
+    def status(self) -> str:
+        """In one word: the phase, or that the engine is dead."""
+        return "dead" if self.engine.fault() else self.lifecycle.phase.value
 
     def __post_init__(self) -> None:
         if self.config.limits.running:

@@ -1,7 +1,8 @@
-"""/livez, /readyz and /health: answered here, so that they answer whatever the engine does.
+"""/livez, /readyz, /health and /status: answered here, whatever the engine does.
 
 /livez asks whether a restart would help, /readyz whether to send requests here, /health is for
-people. None of them is counted as in flight or refused while draining.
+people and their tools, /status tells how far the server is and for how long. None of them is
+counted as in flight or refused while draining.
 """
 
 import time
@@ -16,8 +17,10 @@ _NOT_READY = {
     Phase.DRAINING: "the server is draining; it still serves what comes",
     Phase.REFUSING: "the server is draining; it refuses what comes and finishes what it has",
 }
+_API = {Phase.DRAINING: "draining", Phase.REFUSING: "refusing"}
 
-Answer = tuple[int, dict[str, object]]
+Told = dict[str, object]
+Answer = tuple[int, Told]
 Check = Callable[[], Answer]
 
 
@@ -30,6 +33,7 @@ class Health:
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/health": self._health,
+            "/status": self._status,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,12 +60,45 @@ class Health:
 
     def _health(self) -> Answer:
         """200 while the engine lives, as vLLM's own /health, with what /readyz would say."""
-        dead = self._context.engine.fault() is not None
-        loads = not dead and self._context.lifecycle.phase is Phase.STARTING
+        phase, dead = self._context.lifecycle.phase, self._dead()
+        loads = not dead and phase is Phase.STARTING
+        gpu = self._context.engine.gpu()
         return 503 if dead else 200, {
             **self._readyz()[1],
             **(self._context.startup.now.told() if loads else {}),
+            "api_status": _API.get(phase, "serving"),
+            "model_status": "failed" if dead else "warming-up" if loads else "loaded",
+            "gpu_status": _gpu_status(used=gpu, failed=dead),
             "model": self._context.config.served_name,
             "in_flight": self._context.lifecycle.in_flight,
-            "uptime_seconds": round(time.monotonic() - self._began, 1),
+            "timestamp": loading.date(time.time()),
+            "uptime_seconds": self._uptime(),
         }
+
+    def _status(self) -> Answer:
+        """200 whatever there is to tell: it is the answer to the question."""
+        lifecycle = self._context.lifecycle
+        told = {**self._readyz()[1], **self._context.startup.told()}
+        if self._dead() or lifecycle.stopping:
+            told |= {"phase": told["status"], "since": loading.date(lifecycle.since)}
+            told["seconds"] = round(max(time.time() - lifecycle.since, 0.0), 1)
+        return 200, {
+            **told,
+            "model": self._context.config.served_name,
+            "in_flight": lifecycle.in_flight,
+            "uptime_seconds": self._uptime(),
+        }
+
+    def _dead(self) -> bool:
+        return self._context.engine.fault() is not None
+
+    def _uptime(self) -> float:
+        return round(time.monotonic() - self._began, 1)
+
+
+def _gpu_status(*, used: bool | None, failed: bool) -> str:
+    if used is None:
+        return "unknown"
+    if not used:
+        return "none"
+    return "failed" if failed else "in-use"

@@ -5,6 +5,7 @@ nothing and knows no engine.
 """
 
 import asyncio
+import time
 from enum import Enum
 
 
@@ -18,10 +19,13 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """The phase, which only moves forward, and the number of requests not yet answered in full."""
+    """The phase, which only moves forward, and the number of requests not yet answered in full.
+
+    since: when the phase began, in seconds since the epoch.
+    """
 
     def __init__(self) -> None:
-        self.phase = Phase.STARTING
+        self.phase, self.since = Phase.STARTING, time.time()
         self.in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -33,13 +37,13 @@ class Lifecycle:
     def ready(self) -> None:
         """A completion went through. A server that is told to stop meanwhile stays stopping."""
         if self.phase is Phase.STARTING:
-            self.phase = Phase.READY
+            self._enter(Phase.READY)
 
     def drain(self) -> None:
-        self.phase = Phase.DRAINING
+        self._enter(Phase.DRAINING)
 
     def refuse(self) -> None:
-        self.phase = Phase.REFUSING
+        self._enter(Phase.REFUSING)
 
     def begin(self) -> None:
         self.in_flight += 1
@@ -49,6 +53,9 @@ class Lifecycle:
         self.in_flight -= 1
         if not self.in_flight:
             self._idle.set()
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase, self.since = phase, time.time()
 
     async def idle(self, timeout_seconds: float) -> bool:
         """Wait until nothing is in flight; False when the time was not enough."""

@@ -11,13 +11,16 @@ import json
 import logging
 import socket
 import threading
+import time
 
+from llmservice_server.loading.progress import date
 from llmservice_server.loading.startup import Startup
 
 _BACKLOG = 128  # connections that may wait; the server that takes over sets its own
 _PATIENCE = 5.0  # seconds for a client to send its request, and to read the answer
 _RETRY_AFTER = 5  # seconds, where a whole start takes a minute or more
 _REASONS = {200: "OK", 503: "Service Unavailable"}
+_LOADS = {"api_status": "loading", "model_status": "loading", "gpu_status": "unknown"}
 _LOADING = "The model is still loading; send the request again later."
 
 _log = logging.getLogger("llmservice.loading")
@@ -29,6 +32,7 @@ class Listener:
 
     def __init__(self, host: str, port: int, startup: Startup) -> None:
         self._startup = startup
+        self._began = time.monotonic()
         six = ":" in host
         family = socket.AF_INET6 if six else socket.AF_INET
         self.socket = socket.create_server(
@@ -102,6 +106,10 @@ class Listener:
                 body = {"status": "loading", **self._startup.now.told()}
             elif path == b"/status":
                 status, body = 200, {"status": "loading", **self._startup.told()}
+            if path in {b"/health", b"/status"}:
+                body["uptime_seconds"] = round(time.monotonic() - self._began, 1)
+            if path == b"/health":
+                body |= _LOADS | {"timestamp": date(time.time())}
         content = json.dumps(body, separators=(",", ":")).encode()
         lines = [
             f"HTTP/1.1 {status} {_REASONS[status]}",

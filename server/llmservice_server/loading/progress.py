@@ -13,6 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 
 
+def date(seconds: float) -> str:
+    """Seconds since the epoch as every answer writes them: RFC 3339, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 class Phase(StrEnum):
     """What there is to do, in its order; the values are read in /health."""
 
@@ -42,9 +47,12 @@ class Progress:
 
     def told(self, now: float | None = None) -> dict[str, object]:
         """As /health says it."""
-        began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
         passed = round(max((now or time.time()) - self.since, 0.0), 1)
-        told: dict[str, object] = {"phase": self.phase.value, "since": began, "seconds": passed}
+        told: dict[str, object] = {
+            "phase": self.phase.value,
+            "since": date(self.since),
+            "seconds": passed,
+        }
         return told if self.percent is None else {**told, "progress": self.percent}
 
     def at(self, percent: int) -> "Progress":

@@ -44,6 +44,9 @@ class SmallEngine:
     def fault(self) -> str | None:
         return self.died
 
+    def gpu(self) -> bool:
+        return False
+
     def probe(self) -> Probe:
         return Probe("/v1/completions", {"model": "small", "prompt": "Hello", "max_tokens": 1})
 
@@ -161,26 +164,33 @@ class Served:
 
 
 @asynccontextmanager
-async def served(engine: SmallEngine, *, bare: bool = False, **parts: Any) -> AsyncIterator[Served]:
-    """The engine behind the gateway, on a free port of the loopback, in this process.
-
-    parts: of the configuration. bare: the engine alone, on uvicorn as it comes.
-    """
-    context = Context(ServerConfig(model=MODEL, **parts), engine)
-    server = _server(engine) if bare else _server(Gateway(engine, context), context.config.http)
+async def listening(app: App, http: HttpConfig | None = None) -> AsyncIterator[int]:
+    """The application on a free port of the loopback, in this process."""
+    server = _server(app, http)
     interrupt = signal.getsignal(signal.SIGINT)
     running = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(10):
             while not server.started:
                 await asyncio.sleep(0.01)
-        port = _port(server)
-        yield Served(f"http://127.0.0.1:{port}", port, engine, context)
+        yield _port(server)
     finally:
         server.should_exit = True
         await asyncio.wait_for(running, 10)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGINT, interrupt)
+
+
+@asynccontextmanager
+async def served(engine: SmallEngine, *, bare: bool = False, **parts: Any) -> AsyncIterator[Served]:
+    """The engine behind the gateway, on a free port of the loopback, in this process.
+
+    parts: of the configuration. bare: the engine alone, on uvicorn as it comes.
+    """
+    context = Context(ServerConfig(model=MODEL, **parts), engine)
+    app, http = (engine, None) if bare else (Gateway(engine, context), context.config.http)
+    async with listening(app, http) as port:
+        yield Served(f"http://127.0.0.1:{port}", port, engine, context)
 
 
 async def until(true: Callable[[], bool], seconds: float = 10) -> None:

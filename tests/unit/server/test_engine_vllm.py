@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from llmservice_server.config import EngineConfig, ModelConfig, ServerConfig
+from llmservice_server.config import ApiConfig, EngineConfig, ModelConfig, ServerConfig
 from llmservice_server.engines.failures import ModelMissingError
 from llmservice_server.engines.model_files import require_model
 from llmservice_server.engines.vllm import COMPUTES, Plugin, VllmEngine
@@ -64,6 +64,31 @@ def test_without_a_compiler_nothing_is_compiled_unless_the_user_says_so() -> Non
     assert "--enforce-eager" in _argv(_config(), compiles=False)
     assert "--enforce-eager" not in _argv(_config(), compiles=True)
     assert "--enforce-eager" not in _argv(_config(enforce_eager=False), compiles=False)
+
+
+def test_the_docs_are_off_where_they_are_switched_off() -> None:
+    config = _config()
+    assert "--disable-fastapi-docs" not in _argv(config)
+    off = config.model_copy(update={"api": ApiConfig(docs=False)})
+    assert "--disable-fastapi-docs" in _argv(off)
+
+
+@pytest.mark.parametrize(("device", "told"), [("cuda", True), ("cpu", False), (None, None)])
+async def test_whether_there_is_a_gpu_is_what_vllm_says(
+    device: str | None,
+    told: bool | None,  # noqa: FBT001
+) -> None:
+    class Client:
+        errored = False
+        vllm_config = SimpleNamespace(device_config=SimpleNamespace(device_type=device))
+
+        async def get_supported_tasks(self) -> tuple[str, ...]:
+            return ("generate",)
+
+    engine = VllmEngine(_config())
+    assert engine.gpu() is None
+    await engine.attach(Client())
+    assert engine.gpu() is told
 
 
 def _environment(config: ServerConfig, **given: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -89,7 +90,54 @@ async def test_a_dead_engine_turns_livez_readyz_and_health_red(
 async def test_health_says_what_people_ask(client: httpx2.AsyncClient) -> None:
     answer = (await client.get("/health")).json()
     assert answer.pop("uptime_seconds") >= 0
-    assert answer == {"status": "ready", "model": "small", "in_flight": 0}
+    assert datetime.fromisoformat(answer.pop("timestamp")).tzinfo
+    assert answer == {
+        "status": "ready",
+        "api_status": "serving",
+        "model_status": "loaded",
+        "gpu_status": "none",
+        "model": "small",
+        "in_flight": 0,
+    }
+
+
+async def test_status_says_how_far_the_server_is_and_is_answered_in_every_phase(
+    server: Served, client: httpx2.AsyncClient
+) -> None:
+    said = list[tuple[int, str, str]]()
+
+    async def ask() -> dict[str, Any]:
+        answer = await client.get("/status")
+        told = answer.json()
+        said.append((answer.status_code, told["status"], told["phase"]))
+        return told
+
+    assert (await ask())["seconds"] >= 0
+    server.context.lifecycle.drain()
+    assert (await ask())["seconds"] < 1
+    server.context.lifecycle.refuse()
+    await ask()
+    server.engine.died = "the engine's process died"
+    assert (await ask())["reason"] == "the engine's process died"
+    assert said == [
+        (200, "ready", "ready"),
+        (200, "draining", "draining"),
+        (200, "refusing", "refusing"),
+        (200, "dead", "dead"),
+    ]
+
+
+async def test_health_tells_api_model_and_gpu_apart(
+    server: Served, client: httpx2.AsyncClient
+) -> None:
+    async def told() -> tuple[str, str]:
+        answer = (await client.get("/health")).json()
+        return answer["api_status"], answer["model_status"]
+
+    server.context.lifecycle.drain()
+    assert await told() == ("draining", "loaded")
+    server.engine.died = "the engine's process died"
+    assert await told() == ("draining", "failed")
 
 
 async def test_a_probe_route_answers_get_only(client: httpx2.AsyncClient) -> None:

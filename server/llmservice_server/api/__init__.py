@@ -1,0 +1,28 @@
+"""The routes beside OpenAI's: each is translated to the engine's own and answered in process.
+
+So every engine has them. They pass the gateway's layers once, from outside. Needs FastAPI, which
+vLLM and the proxy bring; knows no engine.
+"""
+
+from fastapi import FastAPI
+
+from llmservice_server.api import api_v1, chat, inference, info, predict
+from llmservice_server.gateway.context import Context
+
+__all__ = ["attach"]
+
+
+def attach(app: FastAPI, context: Context) -> None:
+    """Give the application the routes of each group that is on."""
+    on = context.config.api
+    groups = (
+        (on.inference, inference),
+        (on.api_v1, api_v1),
+        (on.chat, chat),
+        (on.predict, predict),
+    )
+    routers = [info.probes(context), *(g.router(context) for wanted, g in groups if wanted)]
+    if on.info:
+        routers.append(info.router(context, routers))
+    for router in routers:
+        app.include_router(router)

@@ -1,0 +1,197 @@
+"""A generation, whole or streamed, by the engine's OpenAI routes in process.
+
+Promises: a prompt is completed as it is where the engine can do that, and is a user's message
+where its providers only chat; the engine's refusals are raised, or answered before a stream
+begins; each piece of a stream goes on as it comes; a client that leaves ends the engine's work;
+tokens are the engine's count. Never: a prompt, an answer or a key in a log.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import Request, Response
+
+from llmservice_server.api.caller import departure, passed_on
+from llmservice_server.api.errors import GoneError, RefusedError, refused, unreadable
+from llmservice_server.api.fields import Usage
+from llmservice_server.api.models import default_model
+from llmservice_server.gateway.asgi import Message, Receive, Scope, Send
+from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.in_process import Answer, Call
+
+Fields = Mapping[str, Any]
+_CHAT, _COMPLETE = "/v1/chat/completions", "/v1/completions"
+_COMPLETING = frozenset({"vllm"})  # engines; a proxy's providers mostly only chat
+_EVENT_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx holds streams back otherwise
+]
+_DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True)
+class Generated:
+    text: str
+    model: str
+    finish_reason: str | None
+    usage: Usage
+
+
+async def prompt_call(context: Context, request: Request, prompt: str, wanted: Fields) -> Call:
+    """Complete a prompt."""
+    if context.config.engine.type in _COMPLETING:
+        return await _call(_COMPLETE, context, request, {"prompt": prompt, **wanted})
+    return await chat_call(context, request, [{"role": "user", "content": prompt}], wanted)
+
+
+async def chat_call(
+    context: Context, request: Request, messages: list[dict[str, str]], wanted: Fields
+) -> Call:
+    """Answer a conversation."""
+    return await _call(_CHAT, context, request, {"messages": messages, **wanted})
+
+
+async def _call(path: str, context: Context, request: Request, wanted: Fields) -> Call:
+    """With the default model where none is named; what is None is the engine's to choose."""
+    body = {name: value for name, value in wanted.items() if value is not None}
+    if "model" not in body:
+        body["model"] = await default_model(context, request)
+    return Call("POST", path, body, passed_on(request))
+
+
+async def generate(context: Context, call: Call, gone: asyncio.Event) -> Generated:
+    """The whole answer.
+
+    Raises:
+        RefusedError: in the engine's words.
+        GoneError: the client left.
+    """
+    answer = await context.below.ask(call, gone)
+    if gone.is_set():
+        raise GoneError
+    if answer.status != 200:
+        raise refused(answer)
+    try:
+        document = json.loads(answer.body)
+        (choice, *_) = document["choices"]
+        message = choice.get("message")
+        return Generated(
+            text=whole(choice["text"] if message is None else message["content"] or ""),
+            model=str(document.get("model") or (call.body or {})["model"]),
+            finish_reason=choice.get("finish_reason"),
+            usage=Usage.model_validate(document.get("usage") or {}),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise unreadable("completion") from None
+
+
+def whole(text: str) -> str:
+    """The text without halves of characters, which UTF-8 has not."""
+    return text.encode(errors="replace").decode()
+
+
+class EventStream(Response):
+    """The engine's stream, each piece as an event with its text under ``key``.
+
+    The last event has finish_reason, model and usage; ``[DONE]`` follows only where the engine
+    ended the stream itself, so that one which was cut can be told from one that is complete.
+    """
+
+    def __init__(self, context: Context, call: Call, key: str) -> None:
+        super().__init__()
+        asked = {"stream": True, "stream_options": {"include_usage": True}}
+        self._call = Call(call.method, call.path, {**(call.body or {}), **asked}, call.headers)
+        self._context, self._key = context, key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with departure(receive) as gone:
+            relay = _Relay(send, _Translation(self._key).events)
+            await self._context.below.send(self._call, relay, gone)
+            if relay.refused is not None and not gone.is_set():
+                await refused(relay.refused).response()(scope, receive, send)
+
+
+class _Relay:
+    """The engine's messages: an event stream is translated, anything else kept as a refusal."""
+
+    def __init__(self, send: Send, events: Callable[[bytes, bool], bytes]) -> None:
+        self._send, self._events = send, events
+        self._status, self._body, self._streams = 0, bytearray(), False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self.refused: Answer | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await self._begin(message["status"], list(message.get("headers", ())))
+        elif message["type"] == "http.response.body":
+            more = bool(message.get("more_body"))
+            if not self._streams:
+                self._body.extend(message.get("body", b""))
+                if not more:
+                    self.refused = Answer(self._status, self._headers, bytes(self._body))
+            elif (events := self._events(message.get("body", b""), not more)) or not more:
+                body = {"type": "http.response.body", "body": events, "more_body": more}
+                await self._send(body)
+
+    async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._status, self._headers = status, headers
+        self._streams = status == 200 and any(
+            name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+            for name, value in headers
+        )
+        if self._streams:
+            start = {"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS}
+            await self._send(start)
+
+
+class _Translation:
+    """OpenAI's events as ours; keeps at most the beginning of an event that is still to come."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._rest = b""
+        self._end: dict[str, Any] = {"finish_reason": None, "model": None, "usage": None}
+        self._failed = self._done = False
+
+    def events(self, chunk: bytes, last: bool) -> bytes:  # noqa: FBT001
+        *events, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+        translated = b"".join(self._event(event) for event in events if event)
+        if last and not self._done and not self._failed:
+            message = "The engine ended the stream before the answer was complete."
+            translated += _event(RefusedError(502, "engine_error", message).body())
+        return translated
+
+    def _event(self, event: bytes) -> bytes:
+        data = b"\n".join(
+            line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")
+        )
+        if not data:
+            return event + b"\n\n"  # a comment, which keeps the connection alive
+        if data == b"[DONE]":
+            self._done = True
+            return b"" if self._failed else _event(self._end) + _DONE
+        try:
+            document: Any = json.loads(data)
+        except ValueError:
+            return b""
+        return self._piece(cast("dict[str, Any]", document)) if isinstance(document, dict) else b""
+
+    def _piece(self, document: dict[str, Any]) -> bytes:
+        if document.get("error"):
+            self._failed = True
+            return _event({"error": document["error"]})
+        self._end["model"] = document.get("model") or self._end["model"]
+        self._end["usage"] = document.get("usage") or self._end["usage"]
+        text = ""
+        for choice in document.get("choices") or ():
+            self._end["finish_reason"] = choice.get("finish_reason") or self._end["finish_reason"]
+            text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+        return _event({self._key: text}) if text else b""
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: %b\n\n" % json.dumps(body, separators=(",", ":")).encode()
