@@ -49,13 +49,16 @@ _BODY: dict[str, Any] = {
 class Application:
     """An ASGI application; ``fastapi`` is where more routes go."""
 
-    def __init__(self, config: EngineConfig, upstreams: list[Upstream]) -> None:
+    def __init__(
+        self, config: EngineConfig, upstreams: list[Upstream], *, docs: bool = True
+    ) -> None:
         self._timeouts = config.timeouts
         self._upstreams = Upstreams(upstreams)
         self._forward = Forward(self._upstreams, config.timeouts)
         self._session: aiohttp.ClientSession | None = None
         self._began = int(time.time())
-        self.fastapi = FastAPI(title="LLMService", lifespan=self._lifespan)
+        document = "/openapi.json" if docs else None  # without it there is no /docs either
+        self.fastapi = FastAPI(title="LLMService", openapi_url=document, lifespan=self._lifespan)
         self.fastapi.add_exception_handler(HTTPException, _refuse)
         self.fastapi.add_api_route("/v1/models", self._list, summary="Every model there is")
         self.fastapi.add_api_route("/v1/models/{model:path}", self._describe, summary="One model")

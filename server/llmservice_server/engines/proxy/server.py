@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llmservice_server import logs
+from llmservice_server import api, logs
 from llmservice_server.config import ServerConfig
 from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.failures import EngineError
@@ -35,6 +35,9 @@ class ProxyEngine:
     def fault(self) -> str | None:
         """None: what can be mended by a restart is not what fails here."""
         return None
+
+    def gpu(self) -> bool:
+        return False
 
     def probe(self) -> Probe:
         """Answered with 200 once an upstream was reached; costs no token."""
@@ -58,7 +61,9 @@ def serve(config: ServerConfig) -> None:
         logs.configure(config.log_level, Path(folder))
         with _listening(config.port) as listening:
             context = Context(config, ProxyEngine())
-            app = Gateway(Application(config.engine, upstreams), context)
+            application = Application(config.engine, upstreams, docs=config.api.docs)
+            api.attach(application.fastapi, context)
+            app = Gateway(application, context)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 started = runner.run(_run(app, config, listening))
             if not started:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import uvicorn
+from llmservice_server import api
 from llmservice_server.config import EngineConfig, ServerConfig
 from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.proxy.application import Application
@@ -48,9 +49,11 @@ async def proxied(
     assert isinstance(config.engine, EngineConfig)
     context = Context(config, ProxyEngine())
     made = [Upstream(u, KEY if u.api_key else None) for u in config.engine.upstreams]
+    application = Application(config.engine, made)
+    api.attach(application.fastapi, context)
     server = _Server(
         uvicorn.Config(
-            Gateway(Application(config.engine, made), context),
+            Gateway(application, context),
             host="127.0.0.1",
             port=0,
             lifespan="on",
