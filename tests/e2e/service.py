@@ -1,6 +1,8 @@
 """One LLMService on the real cluster, as its user sees it: read, change, wait, ask."""
 
 import json
+import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from devcluster import Cluster
+from devcluster import Cluster, tools
 
 from dev import client, stack
 
@@ -90,6 +92,26 @@ class Service:
         return client.run(
             self.cluster, self.namespace, _ASK, self.url, question, timeout=120
         ).strip()
+
+    @contextmanager
+    def forwarded(self) -> Iterator[str]:
+        """Its address on this machine, for programs that run here."""
+        command = [str(tools.path("kubectl")), "-n", self.namespace, "port-forward"]
+        forwarding = subprocess.Popen(
+            [*command, f"svc/{self.name}", ":80"],
+            env={**os.environ, **self.cluster.env()},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert forwarding.stdout
+            said = forwarding.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+) ->", said)
+            assert found, said
+            yield f"http://127.0.0.1:{found[1]}"
+        finally:
+            forwarding.kill()
+            forwarding.wait()
 
     @contextmanager
     def load(self, *kinds: str) -> Iterator["Load"]:
