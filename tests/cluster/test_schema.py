@@ -107,6 +107,7 @@ def _upstream(**fields: Any) -> Manifest:
         (_with(gateway={"maxBodyBytes": 0}), "write a number from 1 to 1099511627776"),
         (_with(gateway={"limits": {"running": 0}}), "write a number from 1 to 1000000"),
         (_with(gateway={"limits": {"waitSeconds": -1}}), "write a number from 0 to 3600"),
+        (_with(gateway={"api": {"maxContextMessages": 0}}), "write a number from 1 to 10000"),
         (_with(gateway={"trustedHosts": ["a.com:80"]}), "write api.example.com or *.example.com"),
         (_with(gateway={"trustedHosts": ["*"]}), "not the name of a host"),
         (_with(gateway={"cors": {"origins": ["a.com"]}}), "write https://HOST, https://HOST:PORT"),
@@ -294,12 +295,17 @@ def test_served_name_may_be_written_out_as_it_is(cluster: Cluster, namespace: st
 
 def test_writes_defaults_out_but_none_that_another_field_excludes(cluster: Cluster) -> None:
     spec = _apply(cluster, _resource(_with(gpu={})), "--dry-run=server")["spec"]
+    groups = ("info", "inference", "apiV1", "chat", "predict", "docs")
     assert spec == {
         "model": _MODEL,
         "engine": {"type": "vllm"},
         "gpu": {"resource": "nvidia.com/gpu", "pipelineParallel": 1},
         "rollout": {"strategy": "Surge", "drainSeconds": 300},
-        "gateway": {"limits": {"waiting": 1024, "waitSeconds": 30}, "maxBodyBytes": 33554432},
+        "gateway": {
+            "limits": {"waiting": 1024, "waitSeconds": 30},
+            "maxBodyBytes": 33554432,
+            "api": {**dict.fromkeys(groups, True), "maxContextMessages": 20},
+        },
         "expose": {"service": {"type": "ClusterIP", "port": 80}},
         "observability": {"logLevel": "info"},
     }

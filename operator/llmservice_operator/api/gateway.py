@@ -7,6 +7,7 @@ from llmservice_server.config import (
     HOST_FAULT,
     ORIGIN,
     ORIGIN_FAULT,
+    ApiConfig,
     HttpConfig,
     LimitsConfig,
 )
@@ -15,7 +16,7 @@ from pydantic import Field
 from llmservice_operator.api.fields import matching, text
 from llmservice_operator.api.part import Part
 
-_HTTP, _LIMITS = HttpConfig(), LimitsConfig()
+_API, _HTTP, _LIMITS = ApiConfig(), HttpConfig(), LimitsConfig()
 _LIST = Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"})
 Host = Annotated[str, text(HOST, HOST_FAULT, 253), matching(HOST, HOST_FAULT)]
 Origin = Annotated[str, text(ORIGIN, ORIGIN_FAULT, 300), matching(ORIGIN, ORIGIN_FAULT)]
@@ -44,6 +45,32 @@ class Limits(Part):
     """How long a request waits for its turn."""
 
 
+class Api(Part):
+    """Which routes there are beside OpenAI's, by group. A group that is off answers 404."""
+
+    info: bool = _API.info
+    """`/` and `/info`: what the server is, and its model."""
+
+    inference: bool = _API.inference
+    """`/inference` and `/stream`: a prompt in, text out, whole or as events."""
+
+    api_v1: bool = _API.api_v1
+    """`/api/v1/infer` and `/api/v1/model`."""
+
+    chat: bool = _API.chat
+    """`/api/chat`: a conversation, cut to what the model holds."""
+
+    predict: bool = _API.predict
+    """`/predict` and `/predict/batch`."""
+
+    docs: bool = _API.docs
+    """`/docs`, `/redoc` and `/openapi.json`."""
+
+    max_context_messages: Annotated[int, Field(ge=1, le=10_000)] = _API.max_context_messages
+    """How many messages of a conversation `/api/chat` gives the model, the newest ones; the
+    system's are not counted."""
+
+
 class Gateway(Part):
     """What stands between the clients and the engine, in each replica."""
 
@@ -61,3 +88,6 @@ class Gateway(Part):
 
     cors: Cors = Cors()
     """Which pages' scripts may call the model from a browser. Default: none."""
+
+    api: Api = Api()
+    """Which routes there are beside OpenAI's. Default: all."""

@@ -7,6 +7,7 @@ template, and so a rollout.
 import hashlib
 
 from llmservice_server.config import (
+    ApiConfig,
     ApiKey,
     CorsConfig,
     DrainConfig,
@@ -75,6 +76,7 @@ def _server_config(service: LLMService) -> ServerConfig:
                 waiting=spec.gateway.limits.waiting,
                 wait_seconds=spec.gateway.limits.wait_seconds,
             ),
+            api=ApiConfig(**spec.gateway.api.model_dump()),
             drain=DrainConfig(
                 grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds
             ),

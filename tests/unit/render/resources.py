@@ -114,6 +114,10 @@ _gateways = _some(
     maxBodyBytes=st.integers(1, 2**40),
     trustedHosts=st.lists(st.builds("{}{}.example".format, st.sampled_from(["", "*."]), _word)),
     cors=_some(origins=st.lists(st.just("*") | st.builds("https://{}:1".format, _word))),
+    api=_some(
+        **dict.fromkeys(("info", "inference", "apiV1", "chat", "predict", "docs"), st.booleans()),
+        maxContextMessages=st.integers(1, 10_000),
+    ),
 )
 SPECS = st.builds(
     lambda required, optional, replicas: {**required, **optional, **replicas},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from llmservice_operator.api import InvalidSpec, LLMService, Manifest
 from llmservice_operator.render import RenderDefaults, render
-from llmservice_server.config import ServerConfig
+from llmservice_server.config import ApiConfig, ServerConfig
 
 _DEFAULTS = RenderDefaults(server_image="llmservice/server:1")
 
@@ -140,14 +140,17 @@ def test_the_configuration_says_what_the_resource_says() -> None:
 def test_the_gateways_bounds_reach_the_server_and_the_others_keep_its_defaults() -> None:
     usual = ServerConfig.from_yaml("model: {uri: hf://a/b, source: a/b, servedName: x}")
     assert (_config().http, _config().limits) == (usual.http, usual.limits)
+    assert _config().api == usual.api
     config = _config(
         gateway={
             "limits": {"running": 64, "waitSeconds": 5},
             "maxBodyBytes": 1000,
             "trustedHosts": ["*.example.com"],
             "cors": {"origins": ["*"]},
+            "api": {"predict": False, "apiV1": False, "maxContextMessages": 5},
         }
     )
+    assert config.api == ApiConfig(predict=False, api_v1=False, max_context_messages=5)
     assert (config.limits.running, config.limits.wait_seconds) == (64, 5)
     assert config.limits.waiting == usual.limits.waiting
     assert config.http.max_body_bytes == 1000
