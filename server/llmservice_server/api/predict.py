@@ -28,6 +28,7 @@ from llmservice_server.api.fields import (
 from llmservice_server.api.generation import generate, prompt_call
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.predict_errors import predict_error
+from llmservice_server.gateway.usage import Usage, count
 from llmservice_server.loading import date
 
 _MOST_PROMPTS = 128
@@ -141,6 +142,8 @@ def router(context: Context) -> APIRouter:
         began = time.perf_counter()
         call = await prompt_call(context, request, prompt, asked.fields())
         done = await generate(context, replace(call, headers=passed_on(request, part)), gone)
+        # Nowhere in the answer, and of a batch in no single one.
+        count(request.scope, Usage(done.usage.prompt_tokens, done.usage.completion_tokens))
         return Prediction(
             generated_text=done.text,
             prompt=prompt,

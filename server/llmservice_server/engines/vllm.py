@@ -2,8 +2,8 @@
 
 Uses of vLLM only what is meant to be used from outside: the entry module's ``main``, the flag
 ``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, of
-the engine client ``errored``, ``get_supported_tasks``, ``get_num_unfinished_requests`` and, where it
-is there, the device's type, and the metrics in ``SIGNS``; and, to be able to say how far it is
+the engine client ``errored``, ``get_supported_tasks``, ``get_num_unfinished_requests`` and, where
+it is there, the device's type, and the metrics in ``SIGNS``; and, to be able to say how far it is
 while it loads, what `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as
 well. Of the uvicorn that vLLM runs, what `connections` names. Importing this module imports nothing
 of vLLM.

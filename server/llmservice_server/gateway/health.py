@@ -8,6 +8,7 @@ counted as in flight or refused while draining.
 import time
 from collections.abc import Callable
 
+from llmservice_server import loading
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send, answer_error, answer_json
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.lifecycle import Phase

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from fastapi import Request, Response
 from llmservice_server.config import ApiConfig
+from prometheus_client import REGISTRY
 
 from tests.unit.server.api.openai_engine import OpenAIEngine, Running, running
 
@@ -194,6 +195,22 @@ async def test_predict_has_its_own_names(server: Running) -> None:
     }
     (sent,) = server.engine.bodies("/v1/completions")
     assert (sent["max_tokens"], sent["top_p"], sent["stop"]) == (5, 0.9, ["\n"])
+
+
+async def test_the_tokens_of_predictions_are_counted(server: Running) -> None:
+    async def counted_by(path: str, body: dict[str, Any]) -> float:
+        def written() -> float:
+            name, labels = "llmservice_output_tokens_total", {"route": path}
+            return REGISTRY.get_sample_value(name, labels) or 0
+
+        before = written()
+        await server.client.post(path, json=body)
+        return written() - before
+
+    assert await counted_by("/predict", {"prompt": "x"}) == 2
+    assert await counted_by("/predict/batch", {"prompts": ["x", "400", "y"]}) == 4
+    assert await counted_by("/inference", {"prompt": "x"}) == 2
+    assert await counted_by("/stream", {"prompt": "x"}) == 2
 
 
 async def test_in_a_batch_one_failure_does_not_lose_the_others(server: Running) -> None:
