@@ -1,7 +1,7 @@
 """Whoever asks: what of a request goes on with each call for it, and whether somebody waits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
@@ -24,7 +24,7 @@ def passed_on(request: Request, part: int | None = None) -> tuple[tuple[bytes, b
 
 
 @asynccontextmanager
-async def departure(receive: Receive) -> AsyncIterator[asyncio.Event]:
+async def departure(receive: Receive) -> AsyncGenerator[asyncio.Event]:
     """Set when the client leaves. The request's body must have been read."""
     gone = asyncio.Event()
 

@@ -187,9 +187,11 @@ class _Translation:
         self._end["model"] = document.get("model") or self._end["model"]
         self._end["usage"] = document.get("usage") or self._end["usage"]
         text = ""
-        for choice in document.get("choices") or ():
+        choices: list[dict[str, Any]] = document.get("choices") or []
+        for choice in choices:
             self._end["finish_reason"] = choice.get("finish_reason") or self._end["finish_reason"]
-            text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+            delta: dict[str, Any] = choice.get("delta") or {}
+            text += str(choice.get("text") or delta.get("content") or "")
         return _event({self._key: text}) if text else b""
 
 

@@ -105,12 +105,12 @@ def router(context: Context, others: Sequence[APIRouter]) -> APIRouter:
     async def info(request: Request) -> ModelInfo:
         known, told = await asyncio.gather(models(context, request), _version(context, request))
         named = await default_model(context, request)
-        own = next((model for model in known if model.get("id") == named), {})
+        own = {str(model["id"]): model for model in known}.get(named)
         return ModelInfo(
             name=named,
             version=config.model.revision if config.model else None,
             source=config.model.uri if config.model else None,
-            context_length=context_length(own),
+            context_length=context_length(own) if own else None,
             adapters=[str(model["id"]) for model in known if model.get("parent")],
             models=[str(model["id"]) for model in known],
             engine=config.engine.type,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from llmservice_server.api.caller import departure, passed_on
 from llmservice_server.api.errors import RefusedError, Route
@@ -33,7 +34,7 @@ from llmservice_server.loading import date
 
 _MOST_PROMPTS = 128
 _AT_ONCE = 32  # of one batch; the engine batches them with everybody's
-_PREDICTION = {
+_PREDICTION: JsonDict = {
     "generated_text": " Paris.",
     "prompt": "The capital of France is",
     "tokens_generated": 2,
@@ -42,7 +43,7 @@ _PREDICTION = {
     "model_version": None,
     "timestamp": "2026-01-31T12:00:00Z",
 }
-_ERROR = {
+_ERROR: JsonDict = {
     "error": "validation_error",
     "message": "max_length: input should be greater than or equal to 1",
     "details": {"field": "max_length"},

@@ -98,18 +98,7 @@ class Listener:
     def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
-        status, body = 503, _error()
-        if method in {b"GET", b"HEAD"}:
-            if path == b"/livez":
-                status, body = 200, {"status": "alive"}
-            elif path in {b"/readyz", b"/health"}:
-                body = {"status": "loading", **self._startup.now.told()}
-            elif path == b"/status":
-                status, body = 200, {"status": "loading", **self._startup.told()}
-            if path in {b"/health", b"/status"}:
-                body["uptime_seconds"] = round(time.monotonic() - self._began, 1)
-            if path == b"/health":
-                body |= _LOADS | {"timestamp": date(time.time())}
+        status, body = self._check(path) if method in {b"GET", b"HEAD"} else (503, _error())
         content = json.dumps(body, separators=(",", ":")).encode()
         lines = [
             f"HTTP/1.1 {status} {_REASONS[status]}",
@@ -120,6 +109,20 @@ class Listener:
         ]
         start = "\r\n".join([*lines, "", ""]).encode()
         return start if method == b"HEAD" else start + content
+
+    def _check(self, path: bytes) -> tuple[int, Told]:
+        uptime = round(time.monotonic() - self._began, 1)
+        if path == b"/livez":
+            return 200, {"status": "alive"}
+        if path == b"/status":
+            return 200, {"status": "loading", **self._startup.told(), "uptime_seconds": uptime}
+        if path not in {b"/readyz", b"/health"}:
+            return 503, _error()
+        loading = {"status": "loading", **self._startup.now.told()}
+        if path == b"/readyz":
+            return 503, loading
+        now = {"timestamp": date(time.time()), "uptime_seconds": uptime}
+        return 503, {**loading, **_LOADS, **now}
 
 
 def _error() -> Told:
