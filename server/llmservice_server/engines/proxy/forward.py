@@ -132,9 +132,8 @@ class _Exchange:
         self._send = send
         self._watch = watch
         self._body = body
-        self._begun = self._events = (
-            False  # whether the client was sent anything, and of which kind
-        )
+        self._begun = False  # whether the client was sent anything
+        self._events = False  # and whether that is a stream
 
     async def attempt(
         self, upstream: Upstream, session: aiohttp.ClientSession, timeouts: TimeoutsConfig
@@ -210,9 +209,13 @@ class _Exchange:
                 upstream.limited(found.retry_after)
             return found
         piece = await response.content.readany()
+        if piece:
+            upstream.breaker.succeeded()  # not only at a long stream's end
         self._watch.within(timeouts.idle_seconds)
         kind = response.headers.get("content-type", "")
-        if kind.startswith("text/event-stream") and "content-encoding" not in response.headers:
+        if "content-encoding" in response.headers:
+            kind = ""  # although it was asked for none: bytes that cannot be looked into
+        if kind.startswith("text/event-stream"):
             return await self._stream(response.content, piece)
         return await self._whole(response, piece, kind)
 

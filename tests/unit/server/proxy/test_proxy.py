@@ -1,6 +1,7 @@
 """What the proxy promises to its clients and to its upstreams, over real sockets."""
 
 import asyncio
+import gzip
 import json
 import socket
 from collections.abc import Callable
@@ -327,6 +328,19 @@ async def test_a_broken_upstream_is_left_alone_then_tried_by_one_request() -> No
         assert len(sick.seen) > 7  # it is back
 
 
+async def test_a_stream_that_has_begun_closes_the_breaker_before_it_ends() -> None:
+    async with upstream(answer(500, b"")) as a, proxied(to(a.url)) as client:
+        for _ in range(5):
+            await client.post(CHAT, json=chat())
+        a.behaviour = endless()
+        assert (await client.post(CHAT, json=chat())).status_code == 503  # it is open
+        await asyncio.sleep(1.1)
+        async with client.stream("POST", CHAT, json=chat(stream=True)) as streamed:
+            await anext(streamed.aiter_raw())
+            a.behaviour = completion()
+            assert (await client.post(CHAT, json=chat())).status_code == 200
+
+
 # Streams
 
 
@@ -382,6 +396,14 @@ async def test_a_long_answer_that_breaks_is_cut_so_that_its_client_notices() -> 
     async with upstream(behave) as a, proxied(to(a.url)) as client:
         with pytest.raises(httpx2.RemoteProtocolError):
             await client.post(CHAT, json=chat())
+
+
+async def test_a_compressed_answer_that_nobody_asked_for_passes_as_it_is() -> None:
+    body = gzip.compress(b'{"a":1}')
+    behave = answer(200, body, "content-type: application/json", "content-encoding: gzip")
+    async with upstream(behave) as a, proxied(to(a.url)) as client:
+        assert (await client.post(CHAT, json=chat())).json() == {"a": 1}
+        assert a.seen[0].headers["accept-encoding"] == "identity"
 
 
 async def test_and_one_that_does_not_break_arrives() -> None:
