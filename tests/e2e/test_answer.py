@@ -2,7 +2,11 @@
 
 import re
 from datetime import datetime
+from pathlib import Path
 
+import pytest
+
+from dev import client
 from tests.e2e.service import Service
 
 
@@ -25,6 +29,17 @@ def test_ready_is_true_within_two_seconds_of_the_pods_first_answer(service: Serv
     seconds = _since("Ready", service.get()) - _since("Ready", pod)
 
     assert seconds <= 2
+
+
+@pytest.mark.parametrize("kind", ["stream", "whole"])
+def test_a_client_that_leaves_stops_its_generation_within_a_second(
+    service: Service, kind: str
+) -> None:
+    program = Path(__file__).with_name("leave.py")
+    arguments = (service.url, service.name, kind)
+    told = client.run(service.cluster, service.namespace, program, *arguments, timeout=60)
+
+    assert float(told) < 1
 
 
 def test_the_printed_columns_tell_what_serves_where(service: Service) -> None:
