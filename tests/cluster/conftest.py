@@ -20,6 +20,11 @@ from tests.cluster.operator_process import Operator
 
 _ROOT = Path(__file__).parents[2]
 _SYSTEM = "llmservice-system"
+_LONG = ("test_placement", "test_processes", "test_startup")  # first: last, they would end alone
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in _LONG)
 
 
 @pytest.fixture(scope="session")
