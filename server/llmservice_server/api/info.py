@@ -157,7 +157,8 @@ def probes(context: Context) -> APIRouter:
         "uptime_seconds": 73.5,
     }
     told("/health", "How the server is, for people and tools", health, 503)
-    status = {"status": "ready", "phase": "ready", **since, "model": model, "in_flight": 0}
+    phases = [{"phase": "weights", "seconds": 9.1}, {"phase": "ready", "seconds": 12.3}]
+    status = {"status": "ready", "phase": "ready", **since, "phases": phases, "model": model}
     told("/status", "How far the server is, and for how long", status, None)
     return made
 

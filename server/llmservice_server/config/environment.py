@@ -30,6 +30,7 @@ class Usual(NamedTuple):
 USUAL: Mapping[str, Usual] = {
     "ENVIRONMENT": Usual(("environment",)),
     "LOG_LEVEL": Usual(("logLevel",), str.lower),
+    "MAX_CONTEXT_MESSAGES": Usual(("api", "maxContextMessages")),
     "MODEL_NAME": Usual(("model", "servedName")),
     "OTEL_ENABLED": Usual(("tracing", "enabled")),
     "OTEL_EXPORTER_OTLP_ENDPOINT": Usual(("tracing", "otlpEndpoint")),

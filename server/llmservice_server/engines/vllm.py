@@ -41,11 +41,11 @@ from llmservice_server.gateway.context import Context, Probe
 from llmservice_server.gateway.lifecycle import Lifecycle, Phase
 from llmservice_server.loading import Listener, Notes, Startup
 
-SIGNS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
-"""vLLM's metrics of which one moves while it works, the last one within a long prompt, too."""
-
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+SIGNS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
+"""vLLM's metrics of which one moves while it works, the last one within a long prompt, too."""
 
 _PLUGINS_GROUP = "vllm.endpoint_plugins"
 # vLLM ends within this many seconds after the fault that ended it: its watchdog looks every 5 s.

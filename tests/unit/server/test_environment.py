@@ -27,6 +27,7 @@ _OTHER = {
     "http.trustedHosts": "[api.example.com]",
     "http.cors.origins": '["https://example.com"]',
     "limits.running": "7",
+    "api.maxContextMessages": "7",
     "logLevel": "debug",
     "tracing.enabled": "true",
     "tracing.otlpEndpoint": "http://collector:4318",
