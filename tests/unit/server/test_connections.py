@@ -216,7 +216,7 @@ def test_uvicorns_own_choice_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None
     auto: Any = uvicorn.protocols.http.auto
     monkeypatch.setattr(auto, "AutoHTTPProtocol", HttpToolsProtocol)
     guard_uvicorn(_HTTP)
-    config = uvicorn.Config(SmallEngine())
+    config = uvicorn.Config(SmallEngine(), log_config=None)  # that would be every test's
     config.load()
     assert config.http_protocol_class is auto.AutoHTTPProtocol
     assert config.http_protocol_class is not HttpToolsProtocol
