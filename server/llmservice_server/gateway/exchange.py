@@ -120,7 +120,9 @@ class Exchanges:
             await self._app(scope, _heard(exchange, receive), _watched(exchange, send))
         finally:
             exchange.ended = time.perf_counter()
-            exchange.usage = usage_of(state, exchange.last)
+            # What a GET brings was computed before, as an old response, or is an example of /docs.
+            computed = exchange.method == "POST" or exchange.streaming
+            exchange.usage = usage_of(state, exchange.last if computed else ())
             if exchange.gone and not exchange.started:
                 exchange.status = CLIENT_GONE
             for observer in self._observers:

@@ -197,20 +197,26 @@ async def test_predict_has_its_own_names(server: Running) -> None:
     assert (sent["max_tokens"], sent["top_p"], sent["stop"]) == (5, 0.9, ["\n"])
 
 
+def _written(path: str) -> float:
+    return REGISTRY.get_sample_value("llmservice_output_tokens_total", {"route": path}) or 0
+
+
 async def test_the_tokens_of_predictions_are_counted(server: Running) -> None:
     async def counted_by(path: str, body: dict[str, Any]) -> float:
-        def written() -> float:
-            name, labels = "llmservice_output_tokens_total", {"route": path}
-            return REGISTRY.get_sample_value(name, labels) or 0
-
-        before = written()
+        before = _written(path)
         await server.client.post(path, json=body)
-        return written() - before
+        return _written(path) - before
 
     assert await counted_by("/predict", {"prompt": "x"}) == 2
     assert await counted_by("/predict/batch", {"prompts": ["x", "400", "y"]}) == 4
     assert await counted_by("/inference", {"prompt": "x"}) == 2
     assert await counted_by("/stream", {"prompt": "x"}) == 2
+
+
+async def test_the_examples_of_the_documentation_are_no_tokens(server: Running) -> None:
+    answer = await server.client.get("/openapi.json")
+    assert '"usage":' in answer.text
+    assert _written("/openapi.json") == 0
 
 
 async def test_in_a_batch_one_failure_does_not_lose_the_others(server: Running) -> None:
