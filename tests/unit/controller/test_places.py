@@ -89,7 +89,9 @@ async def test_a_number_alone_is_told_only_when_the_last_one_is_old(
 
         monkeypatch.setattr(places, "FRESH", 0.1)
         store.put_foreign(_foreign("a", 6))
-        await asyncio.sleep(0.1 + 4 * _PAUSE)
+        async with asyncio.timeout(10):
+            while not told:
+                await asyncio.sleep(_PAUSE)
         assert told == [_X]
         assert "it has 2" in mine.status(_X, _service())["message"]
 
