@@ -8,6 +8,7 @@ error in its place; where all fail, the first one's error is the answer.
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from llmservice_server.api.caller import departure, passed_on
-from llmservice_server.api.errors import RefusedError, Route
+from llmservice_server.api.errors import GoneError, RefusedError, Route
 from llmservice_server.api.fields import (
     DEFAULT_TOKENS,
     Body,
@@ -27,6 +28,7 @@ from llmservice_server.api.fields import (
     TopP,
 )
 from llmservice_server.api.generation import generate, prompt_call
+from llmservice_server.api.together import together
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.predict_errors import predict_error
 from llmservice_server.gateway.usage import Usage, count
@@ -162,19 +164,23 @@ def router(context: Context) -> APIRouter:
 
     @made.post("/batch", summary="Continue several prompts together")
     async def predict_batch(asked: PredictBatch, request: Request) -> Predictions:
-        began, turns = time.perf_counter(), asyncio.Semaphore(_AT_ONCE)
+        began = time.perf_counter()
         request_id = request.headers.get("x-request-id")
 
-        async def in_turn(part: int, gone: asyncio.Event) -> Prediction | RefusedError:
+        async def answered(gone: asyncio.Event, part: int) -> Prediction | RefusedError | None:
             try:
-                async with turns:
-                    return await one(asked, asked.prompts[part], request, gone, part)
+                return await one(asked, asked.prompts[part], request, gone, part)
             except RefusedError as error:
                 return error
+            except GoneError:
+                return None
 
         async with departure(request.receive) as gone:
-            parts = range(len(asked.prompts))
-            done = await asyncio.gather(*(in_turn(part, gone) for part in parts))
+            do = partial(answered, gone)
+            told = await together(len(asked.prompts), _AT_ONCE, context.turns, do)
+        done = [result for result in told if result]
+        if len(done) < len(told):
+            raise GoneError
         errors = [result for result in done if isinstance(result, RefusedError)]
         if len(errors) == len(done):
             raise errors[0]

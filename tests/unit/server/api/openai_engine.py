@@ -14,7 +14,7 @@ import httpx2
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from llmservice_server import api
-from llmservice_server.config import ApiConfig, ModelConfig, ServerConfig
+from llmservice_server.config import ApiConfig, LimitsConfig, ModelConfig, ServerConfig
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.context import Context, Probe
 
@@ -169,11 +169,14 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    engine: OpenAIEngine | None = None, on: ApiConfig | None = None
+    engine: OpenAIEngine | None = None,
+    on: ApiConfig | None = None,
+    limits: LimitsConfig | None = None,
 ) -> AsyncIterator[Running]:
     engine = engine or OpenAIEngine()
     model = ModelConfig(uri="hf://org/small", source="org/small", served_name="small")
-    context = Context(ServerConfig(model=model, api=on or ApiConfig()), engine)
+    config = ServerConfig(model=model, api=on or ApiConfig(), limits=limits or LimitsConfig())
+    context = Context(config, engine)
     app = engine.app()
     api.attach(app, context)
     async with listening(Gateway(app, context)) as port:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import Request, Response
-from llmservice_server.config import ApiConfig
+from llmservice_server.config import ApiConfig, LimitsConfig
 from prometheus_client import REGISTRY
 
 from tests.unit.server.api.openai_engine import OpenAIEngine, Running, running
@@ -243,6 +243,28 @@ async def test_a_batch_runs_together(server: Running) -> None:
     await _until(lambda: server.engine.running == 8)
     asked.cancel()
     await _until(lambda: server.engine.running == 0)
+
+
+async def test_a_batch_takes_no_more_of_the_engine_than_its_prompts_alone_would() -> None:
+    async with running(limits=LimitsConfig(running=3)) as server:
+        asked = [
+            asyncio.create_task(server.client.post("/predict/batch", json={"prompts": prompts}))
+            for prompts in (["slow"] * 8, ["slow"])
+        ]
+        await _until(lambda: server.engine.running == 3)
+        await asyncio.sleep(0.1)
+        assert (server.engine.running, server.context.turns.running) == (3, 3)
+        for task in asked:
+            task.cancel()
+        await _until(lambda: server.context.turns.running == 0)
+
+
+async def test_a_batch_that_has_the_only_place_goes_on_one_by_one() -> None:
+    async with running(limits=LimitsConfig(running=1)) as server:
+        asked = {"prompts": ["one", "two", "three"]}
+        told = (await server.client.post("/predict/batch", json=asked)).json()
+        assert [result["prompt"] for result in told["results"]] == asked["prompts"]
+        assert server.context.turns.running == 0
 
 
 async def test_where_all_of_a_batch_fails_its_error_is_the_answer(server: Running) -> None:
