@@ -10,7 +10,8 @@ _PAGES = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs
 _LINK = re.compile(r"\[([^]]*)\]\(([^)#\s]+)")
 _PATH = re.compile(r"`([-\w]+(?:/[-\w.]+)*/[-\w.]+\.(?:py|md|yaml|toml|lock|txt))`")
 # Where the paths in the documents begin, besides the root of the repository.
-_FOLDERS = (_ROOT, _ROOT / "tests", _ROOT / "operator/llmservice_operator")
+_PACKAGES = ("operator/llmservice_operator", "server/llmservice_server")
+_FOLDERS = (_ROOT, _ROOT / "tests", *(_ROOT / package for package in _PACKAGES))
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
@@ -31,12 +32,19 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     assert not [path for path in named if not any((f / path).exists() for f in _FOLDERS)]
 
 
-def test_the_architecture_names_every_module() -> None:
-    text = (_ROOT / "docs/architecture.md").read_text()
-    package = _ROOT / "operator/llmservice_operator"
-    modules = {f"{path.name}/" if path.is_dir() else path.name for path in package.iterdir()}
+@pytest.mark.parametrize(
+    ("page", "package"),
+    [
+        ("docs/architecture.md", "operator/llmservice_operator"),
+        ("docs/server.md", "server/llmservice_server"),
+    ],
+)
+def test_the_architecture_names_every_module(page: str, package: str) -> None:
+    text = (_ROOT / page).read_text()
+    modules = {f"{p.name}/" if p.is_dir() else p.name for p in (_ROOT / package).iterdir()}
     unnamed = {name for name in modules if f"`{name}`" not in text} - {
         "__init__.py",
         "__pycache__/",
+        "py.typed",
     }
     assert not unnamed, "where is a reader to look for it? See its last table"
