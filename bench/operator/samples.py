@@ -31,8 +31,8 @@ class Written(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The operator's own count of its requests. writes: neither Events nor the lease. reads: but
-    for those that open a watch anew, as each does every five minutes or so, whatever happens.
+    """The operator's own count of its requests. writes: neither Events nor the lease. reads: no
+    watches, each of which is opened anew every five minutes or so, whatever happens.
     """
 
     writes: int = 0
@@ -72,11 +72,9 @@ def asked(operator: str) -> Asked:
     """From the operator's metrics."""
     counted: Counter[str] = Counter()
     for labels, value in samples(operator, "rest_client_requests_total"):
-        kind, writes = labels["kind"], labels["method"] in WRITES
-        special = {"Event": "events", "Lease": "leases"}.get(kind)
-        counted[special or ("writes" if writes else "reads")] += int(value)
-    for _, value in samples(operator, "llmservice_operator_watch_restarts_total"):
-        counted["reads"] -= int(value)
+        if labels["verb"] != "watch":
+            special = {"Event": "events", "Lease": "leases"}.get(labels["kind"])
+            counted[special or ("writes" if labels["method"] in WRITES else "reads")] += int(value)
     return Asked(**counted)
 
 

@@ -33,6 +33,7 @@ _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": FIELD_MANAGER}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_WRITES = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 R = TypeVar("R")
 NAMESPACE_TERMINATING, UNREADABLE = "NamespaceTerminating", "Unreadable"  # reasons of ApiError
 _TOO_MANY = 429
@@ -56,7 +57,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    method: str
+    verb: str
     kind: Kind
     path: str
     query: dict[str, str] = field(default_factory=dict[str, str])
@@ -122,7 +123,7 @@ class Client:
         await self._writing.close()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
-        return await self._json(_Request("GET", kind, kind.path(namespace, name)))
+        return await self._json(_Request("get", kind, kind.path(namespace, name)))
 
     async def list(
         self, selection: Selection, parse: Callable[[Manifest], R | None]
@@ -134,7 +135,7 @@ class Client:
         kind, parsed = selection.kind, list[R]()
         query = selection.query() | {"limit": str(selection.page)}
         while True:
-            page = await self._json(_Request("GET", kind, kind.path(selection.namespace), query))
+            page = await self._json(_Request("list", kind, kind.path(selection.namespace), query))
             for item in page.get("items") or ():
                 item.setdefault("kind", kind.name)  # the server leaves it out in a list
                 if (record := parse(item)) is not None:
@@ -160,7 +161,7 @@ class Client:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
         path = kind.path(selection.namespace)
-        async with self._send(_Request("GET", kind, path, query, timeout=timeout)) as response:
+        async with self._send(_Request("watch", kind, path, query, timeout=timeout)) as response:
             rest = b""
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -170,32 +171,32 @@ class Client:
 
     async def create(self, kind: Kind, obj: Manifest) -> Manifest:
         path = kind.path(obj["metadata"]["namespace"])
-        return await self._json(_Request("POST", kind, path, dict(_MANAGER), obj))
+        return await self._json(_Request("create", kind, path, dict(_MANAGER), obj))
 
     async def replace(self, kind: Kind, obj: Manifest) -> Manifest:
         path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
-        return await self._json(_Request("PUT", kind, path, dict(_MANAGER), obj))
+        return await self._json(_Request("update", kind, path, dict(_MANAGER), obj))
 
     async def apply(self, kind: Kind, obj: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """Server-side apply by force: fields that we render and others hold are taken back."""
         path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
         query = {"fieldManager": manager, "force": "true"}
-        return await self._json(_Request("PATCH", kind, path, query, obj, _APPLY))
+        return await self._json(_Request("patch", kind, path, query, obj, _APPLY))
 
     async def merge(self, kind: Kind, namespace: str, name: str, patch: Manifest) -> Manifest:
         path = kind.path(namespace, name)
-        return await self._json(_Request("PATCH", kind, path, dict(_MANAGER), patch, _MERGE))
+        return await self._json(_Request("patch", kind, path, dict(_MANAGER), patch, _MERGE))
 
     async def merge_status(
         self, kind: Kind, namespace: str, name: str, patch: Manifest
     ) -> Manifest:
         path = kind.path(namespace, name, "status")
-        return await self._json(_Request("PATCH", kind, path, dict(_MANAGER), patch, _MERGE))
+        return await self._json(_Request("patch", kind, path, dict(_MANAGER), patch, _MERGE))
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Only the object of that uid: a namesake is refused with 409."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
-        await self._json(_Request("DELETE", kind, kind.path(namespace, name), body=body))
+        await self._json(_Request("delete", kind, kind.path(namespace, name), body=body))
 
     async def _json(self, request: _Request) -> Manifest:
         async with self._send(request) as response:
@@ -203,11 +204,11 @@ class Client:
 
     @asynccontextmanager
     async def _send(self, request: _Request) -> AsyncGenerator[aiohttp.ClientResponse]:
-        body, method, kind, query = request.body, request.method, request.kind, request.query
-        if kind is not LEASE and "watch" not in query:
+        body, verb, kind, query = request.body, request.verb, request.kind, request.query
+        if kind is not LEASE and verb != "watch":
             await self._pace.turn()
         session = self._session
-        if method != "GET":
+        if verb in _WRITES:
             query = query | self._dry_run
             if kind is not LEASE:
                 session = self._writing
@@ -215,13 +216,13 @@ class Client:
         url = f"{self.connection.server}{request.path}?{urlencode(query)}"
         try:
             async with session.request(
-                method,
+                _WRITES.get(verb, "GET"),
                 URL(url, encoded=True),
                 data=None if body is None else _encoded(body),
                 headers={**self.connection.headers(), "Content-Type": request.content},
                 timeout=request.timeout,
             ) as response:
-                self._count(str(response.status), request)
+                self.count(str(response.status), verb, kind.name)
                 if response.status >= 400:
                     error = await _refusal(response)
                     if error.code == _TOO_MANY and error.retry_after:
@@ -229,11 +230,13 @@ class Client:
                     raise error
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._count("<error>", request)
+            self.count("<error>", verb, kind.name)
             raise ApiError(0, "NoAnswer", str(error) or type(error).__name__) from error
 
-    def _count(self, code: str, request: _Request) -> None:
-        metrics.requests.labels(code, request.method, self._host, request.kind.name).inc()
+    def count(self, code: str, verb: str, kind: str) -> None:
+        """A request to the API server, be it ours or kopf's."""
+        method = _WRITES.get(verb, "GET")
+        metrics.requests.labels(code, method, self._host, kind, verb).inc()
 
 
 def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:

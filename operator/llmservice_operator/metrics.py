@@ -64,7 +64,9 @@ queue_longest = Gauge(
 ).labels(CONTROLLER)
 
 requests = Counter(
-    "rest_client_requests", "Requests to the API server.", ("code", "method", "host", "kind")
+    "rest_client_requests",
+    "Requests to the API server, kopf's too; no kind: what kinds there are.",
+    ("code", "method", "host", "kind", "verb"),
 )
 applies = Counter(
     "llmservice_operator_child_writes", "Writes of children that took place.", ("kind", "verb")

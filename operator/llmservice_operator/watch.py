@@ -24,14 +24,14 @@ from typing import Any, Protocol
 import aiohttp
 import kopf
 
-from llmservice_operator import backoff, placement, records
+from llmservice_operator import backoff, metrics, placement, records
 from llmservice_operator.api.pod import MANAGED_BY
 from llmservice_operator.api.resource import GROUP
 from llmservice_operator.client import PAGE, ApiError, Client, Selection
 from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, NODE, POD
 from llmservice_operator.placement import NodeFacts, Scheduled
 from llmservice_operator.records import FIELD_MANAGER, Key
-from llmservice_operator.reflector import Reflector
+from llmservice_operator.reflector import SILENCE, Reflector
 from llmservice_operator.store import Record, Store
 
 OURS, FOREIGN = f"{MANAGED_BY}={FIELD_MANAGER}", f"{MANAGED_BY}!={FIELD_MANAGER}"
@@ -39,7 +39,7 @@ OURS, FOREIGN = f"{MANAGED_BY}={FIELD_MANAGER}", f"{MANAGED_BY}!={FIELD_MANAGER}
 SCHEDULED = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
-_STREAM = 300  # seconds until the server ends kopf's stream; kopf does not tell of bookmarks
+_STREAM = 300  # seconds until the server ends kopf's stream; of bookmarks kopf does not tell us
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
 SOON = 0.3  # seconds: a Deployment and its pods change many times in a row, one look does for all
 _NOTHING = "metadata.name=-"  # no object has that name
@@ -64,8 +64,8 @@ class Watch:
         on_kopf_started: Callable[[], None],
     ) -> None:
         """changed is called with each key that something happened to, and the seconds that may pass
-        until somebody looks at it; on_kopf_started after kopf
-        has put its own signal handlers in place, so that the caller can take them back.
+        until somebody looks at it; on_kopf_started after kopf has put its own signal handlers in
+        place, so that the caller can take them back.
         """
         self._client, self.store, self._changed = client, store, changed
         self._scopes = sorted(namespaces) or [""]
@@ -91,6 +91,9 @@ class Watch:
         self._began = self._heard = time.monotonic()
 
     def synced(self) -> bool:
+        """For good: where a later list fails, or the very kind is gone, what was seen last is what
+        there is to act upon, and another process would know no more.
+        """
         served = {scope for scope in self._scopes if scope not in self._refused}
         mine = (r for r in self._reflectors if r.selection.namespace in served)
         known = all(r.synced.is_set() or r.refused for r in mine)
@@ -135,14 +138,15 @@ class Watch:
             try:
                 await self._list_services()  # kopf passes over a kind that is not served yet
                 await self._kopf_until_it_ends()
-                reason: object = "ended"
+                how, why = "ended", "ended"
                 failures = 0 if self._scopes_changed.is_set() else failures
             except Exception as error:  # noqa: BLE001 - kopf escalates whatever it met
-                reason = error
+                how, why = "failed", str(error)
+            metrics.watch_restarts.labels(LLM_SERVICE.name, how).inc()
             failures = 1 if time.monotonic() - began > LONGEST_PAUSE else failures + 1
             pause = backoff.seconds(failures, FIRST_PAUSE, LONGEST_PAUSE)
             self._heard = time.monotonic() + pause
-            log.warning("watch of %s: %s; again in %.1f s", LLM_SERVICE.plural, reason, pause)
+            log.warning("watch of %s: %s; again in %.1f s", LLM_SERVICE.plural, why, pause)
             await asyncio.sleep(pause)
 
     async def _kopf_until_it_ends(self) -> None:
@@ -172,14 +176,21 @@ class Watch:
     async def _as_us(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        """With our credentials, on our count, and to a list no more than its version."""
         request.headers.update(self._client.connection.headers())
-        url = request.url
-        lists = url.path.endswith(f"/{LLM_SERVICE.plural}") and "watch" not in url.query
-        if lists:
+        url, verb, kind = request.url, "get", ""  # what kinds there are
+        if url.path.endswith(f"/{LLM_SERVICE.plural}"):
+            verb, kind = "watch" if "watch" in url.query else "list", LLM_SERVICE.name
+        if verb == "list":
             request.url = url.update_query(fieldSelector=_NOTHING)
-        response = await send(request)
+        try:
+            response = await send(request)
+        except (aiohttp.ClientError, TimeoutError):
+            self._client.count("<error>", verb, kind)
+            raise
+        self._client.count(str(response.status), verb, kind)
         self._heard = time.monotonic()
-        if lists:
+        if verb == "list":
             self._relist.set()
         return response
 
@@ -326,6 +337,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 1
     settings.watching.chunk_size = PAGE
     settings.watching.server_timeout = _STREAM
+    settings.watching.inactivity_timeout = SILENCE  # kopf hears the bookmarks, as our reflectors do
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     return settings

@@ -63,7 +63,7 @@ def test_an_error_that_is_fatal_to_kopf_is_not_fatal_to_the_operator(
     before = writes.reads(behind)["GET LLMService"]
     time.sleep(8)
     asked = writes.reads(behind)["GET LLMService"] - before
-    assert asked <= 12, "it lists again and again, without a pause"
+    assert asked <= 18, "it lists again and again, without a pause"  # three a try: two are ours
     proxy.watch_error = 0
 
     kube.create(services.minimal("after"))

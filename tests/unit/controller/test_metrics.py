@@ -31,7 +31,7 @@ _EXPECTED = {  # name: labels, as controller-runtime and client-go have them
 def test_dashboards_of_other_controllers_find_their_names_and_labels() -> None:
     Queue[str]()
     metrics.reconciles.labels(metrics.CONTROLLER, "success").inc(0)
-    metrics.requests.labels("200", "GET", "host:443", "Pod").inc(0)
+    metrics.requests.labels("200", "GET", "host:443", "Pod", "list").inc(0)
     found = {
         family.name: set(family.samples[0].labels) - {"le"}
         for family in text_string_to_metric_families(generate_latest().decode())

@@ -1,10 +1,13 @@
-"""kopf and the lists beside it, against a server that changes between the two."""
+"""kopf and the lists around its own, against a server that changes after any of them."""
 
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 from llmservice_operator.api import Manifest
 from llmservice_operator.client import Client
@@ -12,6 +15,7 @@ from llmservice_operator.connection import Connection
 from llmservice_operator.records import FIELD_MANAGER
 from llmservice_operator.store import Store
 from llmservice_operator.watch import Watch
+from prometheus_client import REGISTRY
 
 from tests.unit.controller.loopback import serving
 
@@ -37,12 +41,11 @@ _DISCOVERED: dict[str, Manifest] = {  # kopf asks, and wants to know of namespac
 class _Server:
     """LLMServices by name; other kinds are empty."""
 
-    after_kopfs_list: Callable[[], None]
-
     def __init__(self) -> None:
         self.objects: dict[str, Manifest] = {}
         self.shown_to_kopf: list[str] = []
-        self.after_kopfs_list = lambda: None
+        self.answered = Counter[str]()  # by their verbs
+        self.after_list: dict[str, Callable[[], None]] = {}  # by whose it is; each happens once
         self._events: list[Manifest] = []  # the first one has version 1
 
     def put(self, name: str) -> None:
@@ -61,17 +64,21 @@ class _Server:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in _DISCOVERED:
+            self.answered["get"] += 1
             return web.json_response(_DISCOVERED[request.path])
         ours = request.path == f"{_ROOT}/llmservices"
         if "watch" in request.query:
+            self.answered["watch"] += 1
             return await self._watched(request, self._events if ours else [])
+        self.answered["list"] += 1
         _, _, only = request.query.get("fieldSelector", "").partition("metadata.name=")
         names = [name for name in self.objects if ours and only in ("", name)]
         metadata = {"resourceVersion": str(len(self._events))}
         body = {"metadata": metadata, "items": [self.objects[name] for name in names]}
-        if ours and request.headers["User-Agent"] != FIELD_MANAGER:
-            self.shown_to_kopf += names
-            self.after_kopfs_list()
+        if ours:
+            whose = "ours" if request.headers["User-Agent"] == FIELD_MANAGER else "kopf's"
+            self.shown_to_kopf += names if whose == "kopf's" else ()
+            self.after_list.pop(whose, lambda: None)()
         return web.json_response(body)
 
     async def _watched(self, request: web.Request, events: list[Manifest]) -> web.StreamResponse:
@@ -85,7 +92,32 @@ class _Server:
             await asyncio.sleep(0.01)
 
 
-async def test_kopf_is_shown_no_list_and_what_happens_around_it_is_seen() -> None:
+@asynccontextmanager
+async def _watching(server: _Server) -> AsyncIterator[tuple[Store, str]]:
+    """What is known of the server's LLMServices, once it is synced; and the server's address."""
+    store = Store()
+    async with serving(server.answer) as url:
+        client = Client(Connection(url, ssl.create_default_context()), lambda: None)
+        watch = Watch(client, [], store, lambda key, within=0.0: None, lambda: None)
+        running = asyncio.create_task(watch.run())
+        await watch.wait_synced()
+        try:
+            yield store, url
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await client.close()
+
+
+async def _seen(store: Store, *names: str) -> None:
+    async with asyncio.timeout(10):
+        while {key.name for key in store.everyone()} != set(names):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("whose", ["ours", "kopf's"])
+async def test_what_changes_after_a_list_is_seen_and_kopf_is_shown_none(whose: str) -> None:
+    """Between our first list and kopf's, no watch is open that would tell of it."""
     server = _Server()
     for name in ("stays", "goes-between"):
         server.put(name)
@@ -93,27 +125,35 @@ async def test_kopf_is_shown_no_list_and_what_happens_around_it_is_seen() -> Non
     def between() -> None:
         server.remove("goes-between")
         server.put("comes-between")
-        server.after_kopfs_list = lambda: None
 
-    server.after_kopfs_list = between
-    store = Store()
-
-    async def seen(*names: str) -> None:
-        async with asyncio.timeout(10):
-            while {key.name for key in store.everyone()} != set(names):
-                await asyncio.sleep(0.01)
-
-    async with serving(server.answer) as url:
-        client = Client(Connection(url, ssl.create_default_context()), lambda: None)
-        watch = Watch(client, [], store, lambda key, within=0.0: None, lambda: None)
-        running = asyncio.create_task(watch.run())
-        await watch.wait_synced()
-        await seen("stays", "comes-between")
+    server.after_list[whose] = between
+    async with _watching(server) as (store, _):
+        await _seen(store, "stays", "comes-between")
         server.put("comes-later")
-        await seen("stays", "comes-between", "comes-later")
+        await _seen(store, "stays", "comes-between", "comes-later")
         server.remove("stays")
-        await seen("comes-between", "comes-later")
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await client.close()
+        await _seen(store, "comes-between", "comes-later")
+    assert server.after_list == {}
     assert server.shown_to_kopf == []
+
+
+def _counted(url: str) -> Counter[str]:
+    """Requests there, by their verbs."""
+    samples = (sample for family in REGISTRY.collect() for sample in family.samples)
+    of_requests = (s for s in samples if s.name == "rest_client_requests_total")
+    counted = Counter[str]()
+    for sample in of_requests:
+        if url.endswith(sample.labels["host"]):
+            counted[sample.labels["verb"]] += int(sample.value)
+    return counted
+
+
+async def test_each_request_is_counted_kopfs_too() -> None:
+    server = _Server()
+    async with _watching(server) as (store, url):
+        server.put("one")  # which kopf's watch tells of
+        await _seen(store, "one")
+        async with asyncio.timeout(10):
+            while _counted(url) != server.answered:  # some are on their way
+                await asyncio.sleep(0.01)
+    assert server.answered.keys() == {"get", "list", "watch"}  # kopf asks what kinds there are
