@@ -2,11 +2,12 @@
 
 Promises: an older resourceVersion never overwrites a newer one, so that the answer to a write
 may be put here at once and a late watch event cannot undo it; what is gone does not come back
-with an answer or an event that was overtaken; a complete list removes what it lacks. Every
-change is reported as the keys of the LLMServices that it may concern; nothing changed gives no
-keys. Never: any I/O, any object whole, any Secret.
+with an answer, an event or a list that was overtaken, as long as one may be on its way; a complete
+list removes what it lacks. Every change is reported as the keys of the LLMServices that it may
+concern; nothing changed gives no keys. Never: any I/O, any object whole, any Secret.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
@@ -17,7 +18,9 @@ from llmservice_operator.records import Child, Key, Pod, Ref, Resource
 
 Record = Resource | Child | Pod
 NONE: frozenset[Key] = frozenset()
-_GONE = 4096  # of so many that went last we know when
+# Seconds that we know of what went. An answer takes half a minute at most, and the pages of a list
+# expire after five.
+ON_ITS_WAY = 600.0
 
 
 def _nobody() -> None:
@@ -33,7 +36,7 @@ class Store:
         self._by_owner: defaultdict[str, set[Ref]] = defaultdict(set)
         self._pods: dict[Ref, Pod] = {}
         self._pods_of: defaultdict[Key, set[Ref]] = defaultdict(set)
-        self._gone: dict[tuple[str, str, str], int] = {}
+        self._gone: dict[tuple[str, str, str], tuple[int, float]] = {}  # as of when, heard when
         self._unseen: dict[tuple[str, str], str] = {}
         self._nodes: dict[str, NodeFacts] = {}
         self._foreign: dict[str, Place] = {}
@@ -78,7 +81,7 @@ class Store:
     # What the watches and the answers to writes bring.
 
     def put(self, record: Record) -> frozenset[Key]:
-        if record.version <= self._gone.get(_full_name(record), -1):
+        if record.version <= self._gone.get(_full_name(record), (-1, 0.0))[0]:
             return NONE
         if isinstance(record, Resource):
             known = self._resources.get(record.key)
@@ -162,9 +165,10 @@ class Store:
         return frozenset(concerns) if was != why else NONE
 
     def _remember_gone(self, record: Record, version: int) -> None:
-        before = self._gone.pop(name := _full_name(record), version)  # to the end of the order
-        self._gone[name] = max(before, version)
-        if len(self._gone) > _GONE:
+        name, now = _full_name(record), time.monotonic()
+        before, _ = self._gone.pop(name, (version, now))  # to the end of the order
+        self._gone[name] = max(before, version), now
+        while next(iter(self._gone.values()))[1] < now - ON_ITS_WAY:
             del self._gone[next(iter(self._gone))]
 
     def put_node(self, node: NodeFacts) -> None:

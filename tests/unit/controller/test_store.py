@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llmservice_operator.placement import NodeFacts, Place, Scheduled
 from llmservice_operator.records import Child, Key, Ref
-from llmservice_operator.store import _GONE, Store
+from llmservice_operator.store import ON_ITS_WAY, Store
 
 from tests.unit.controller.objects import child, pod, resource
 
@@ -147,7 +147,7 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
         for record in (resource(number), child("Service", version=number), pod(version=number)):
             store.put(record)
             store.remove(record)
-    # and, of a bounded number, when they went
+    # and for a while that they went
     assert {name for name, kept in vars(store).items() if kept} == {"on_moved", "_gone"}
 
 
@@ -188,12 +188,21 @@ def test_a_namespace_that_is_left_out_may_come_back_as_it_was() -> None:
     assert store.put(resource(version=5)) == _X
 
 
-def test_it_is_known_how_many_went_last_but_not_of_all_that_ever_did() -> None:
+def test_what_went_is_known_while_something_may_be_on_its_way_and_not_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("llmservice_operator.store.time.monotonic", lambda: now)
     store = Store()
-    for number in range(_GONE + 10):
+    for number in range(10_000):  # however many go
         store.remove(child("Service", f"s{number}", version=5))
+    now += ON_ITS_WAY
+    store.remove(child("Service", "later", version=5))
+    assert store.put(child("Service", "s0", version=4)) == frozenset()
+    now += 1
+    store.remove(child("Service", "last", version=5))
     assert store.put(child("Service", "s0", version=4)) != frozenset()
-    assert store.put(child("Service", f"s{_GONE}", version=4)) == frozenset()
+    assert len(vars(store)["_gone"]) == 2
 
 
 def test_a_kind_that_may_not_be_watched_concerns_everybody_there_once() -> None:
