@@ -70,8 +70,8 @@ class Controller:
             self.queue.retry(key)
             return
         situation = self._situation(resource, service, problems)
-        acted = situation.observed.children != observed.children
-        wait = await self.reporter.report(resource, status.compute(situation), acted=acted)
+        wrote = situation.observed.children != observed.children
+        wait = await self.reporter.report(resource, status.compute(situation), wrote=wrote)
         if problems and service:  # an unreadable spec waits for the next one, not for time
             self._try_again(key, problems)
         else:

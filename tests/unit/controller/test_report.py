@@ -1,7 +1,8 @@
 """The status is written when it differs, and once a second for one resource at most."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from llmservice_operator import records, report
 from llmservice_operator.api import Manifest
 from llmservice_operator.records import Key, Resource
 from llmservice_operator.report import PAUSE, PROGRESS, Reporter
+from llmservice_operator.status import is_news
 from llmservice_operator.store import Store
 
 from tests.unit.controller.objects import resource
@@ -27,8 +29,13 @@ class _World:
         self.writes: list[float] = []
         self.events = 0
         self.generation = 1
+        self.untold = 0.0  # seconds, the longest that there were news
+        self.hurried = 0  # news that were told in the very reconcile that wrote children
+        self.changes = 0
+        self._wanted: Manifest = {}
+        self._news_since: float | None = None
         self.store = Store()
-        self.store.put(resource())
+        self.store.put(resource(status={"observedGeneration": -1}))
         self.reporter = Reporter(cast("Any", self), self.store, cast("Any", self))
         self._due: float | None = None
 
@@ -57,20 +64,33 @@ class _World:
         assert known is not None
         return known.status
 
-    def come(self, seconds: float, wanted: Manifest, *, acted: bool = False) -> None:
+    def come(self, seconds: float, wanted: Manifest, *, wrote: bool = False) -> None:
         """So much later the status should be this. Whoever is told to wait comes again then."""
         end = self.now + seconds
         while self._due is not None and self._due <= end:
             self.now, self._due = self._due, None
             self._reconcile()
-        self.now, self._wanted = end, wanted
-        self._reconcile(acted=acted)
+        self.now, before = end, self._wanted
+        self._wanted = {**wanted, "observedGeneration": self.generation}
+        self.changes += self._wanted != before
+        self._reconcile(wrote=wrote)
 
-    def _reconcile(self, *, acted: bool = False) -> None:
-        known = self.store.resource(_KEY)
+    def _reconcile(self, *, wrote: bool = False) -> None:
+        known, written = self.store.resource(_KEY), len(self.writes)
         assert known is not None
-        wait = asyncio.run(self.reporter.report(known, self._wanted, acted=acted))
+        waited = self._news_since is not None
+        self._note(news=is_news(known.status, self._wanted))
+        came = self._news_since is not None and not waited
+        wait = asyncio.run(self.reporter.report(known, self._wanted, wrote=wrote))
         self._due = self.now + wait if wait else None
+        self._note(news=is_news(self.status(), self._wanted))
+        self.hurried += wrote and came and len(self.writes) > written
+
+    def _note(self, *, news: bool) -> None:
+        """Are there news that are not told?"""
+        since = self.now if self._news_since is None else self._news_since
+        self.untold = max(self.untold, self.now - since)
+        self._news_since = since if news else None
 
 
 def _status(replicas: int, phase: str = "Ready", ready: str = "True") -> Manifest:
@@ -79,46 +99,84 @@ def _status(replicas: int, phase: str = "Ready", ready: str = "True") -> Manifes
     return {"replicas": replicas, "startup": startup, "conditions": [condition]}
 
 
-def _rollout(world: _World, updated: int, progressing: str = "True") -> Manifest:
+def _rollout(updated: int, progressing: str = "True") -> Manifest:
     words = {"status": progressing, "reason": "RollingOut", "message": f"{updated} of 1"}
     status = _status(1)
-    return {
-        **status,
-        "observedGeneration": world.generation,
-        "updatedReplicas": updated,
-        "conditions": [*status["conditions"], {"type": "Progressing", **words}],
-    }
+    conditions = [*status["conditions"], {"type": "Progressing", **words}]
+    return {**status, "updatedReplicas": updated, "conditions": conditions}
+
+
+_COMPLETE = _rollout(1, "False")
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> _World:
-    made = _World()
-    monkeypatch.setattr(report, "time", made)
-    return made
+def world() -> Iterator[_World]:
+    with _time_of(_World()) as made:
+        yield made
 
 
-_seconds = st.floats(0, 3).map(lambda s: round(s, 2))
-_statuses = st.builds(_status, st.integers(0, 2), st.sampled_from(["Pulling", "Loading", "Ready"]))
-
-
-@given(st.lists(st.tuples(_seconds, _statuses), min_size=1, max_size=20))
-def test_writes_of_one_resource_are_a_second_apart_and_end_with_the_last_status(
-    moments: list[tuple[float, Manifest]],
-) -> None:
-    world = _World()
+@contextmanager
+def _time_of(world: _World) -> Iterator[_World]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(report, "time", world)
-        for seconds, wanted in moments:
-            world.come(seconds, wanted)
-        last = moments[-1][1]
+        yield world
+
+
+_phases = st.sampled_from(["Pulling", "Loading", "Ready"])
+_statuses = st.builds(_status, st.integers(0, 2), _phases, st.sampled_from(["True", "False"]))
+
+
+def _seconds(most: float) -> st.SearchStrategy[float]:
+    return st.floats(0, most).map(lambda s: round(s, 2))
+
+
+@given(
+    st.lists(
+        st.tuples(_seconds(3), _statuses, st.booleans(), st.booleans()), min_size=1, max_size=20
+    )
+)
+def test_writes_of_one_resource_are_a_second_apart_and_no_news_older_and_the_last_is_told(
+    moments: list[tuple[float, Manifest, bool, bool]],
+) -> None:
+    with _time_of(_World()) as world:
+        for seconds, wanted, edited, wrote in moments:
+            if edited:
+                world.edit()
+            world.come(seconds, wanted, wrote=wrote)
+        _, last, *_ = moments[-1]
         world.come(2 * PROGRESS, last)
-        assert world.status() == last
+        assert world.status() == {**last, "observedGeneration": world.generation}
         written = list(world.writes)
         world.come(1000, last)
     assert world.writes == written  # nothing changed, so nothing is written
     assert all(b - a > PAUSE - 0.001 for a, b in pairwise(written))
-    changes = sum(old != new for old, new in pairwise([{}, *(wanted for _, wanted in moments)]))
-    assert len(written) <= changes
+    assert world.untold < PAUSE + 0.001
+    assert world.hurried == 0
+    assert len(written) <= world.changes
+
+
+_on_its_way = st.lists(
+    st.tuples(_seconds(PROGRESS / 10), st.integers(0, 2), st.booleans()), min_size=1, max_size=9
+)
+
+
+@given(_on_its_way, st.booleans())
+def test_what_is_on_its_way_for_a_short_time_costs_two_writes(
+    steps: list[tuple[float, int, bool]],
+    edited: bool,  # noqa: FBT001
+) -> None:
+    """From creation to Ready, or from an edit to the end of its rollout."""
+    with _time_of(_World()) as world:
+        if edited:
+            world.come(0, _COMPLETE)
+            world.come(60, _COMPLETE)
+            world.edit()
+        before = len(world.writes)
+        for seconds, updated, wrote in steps:
+            world.come(seconds, _rollout(updated), wrote=wrote)
+        world.come(1, _COMPLETE)
+        world.come(60, _COMPLETE)
+        assert len(world.writes) <= before + 2
 
 
 def test_a_short_phase_of_a_start_costs_no_write(world: _World) -> None:
@@ -137,23 +195,23 @@ def test_a_long_phase_of_a_start_is_told(world: _World) -> None:
 
 
 def test_the_rollout_of_one_pod_costs_two_writes(world: _World) -> None:
-    world.come(0, _rollout(world, 1, "False"))
-    world.come(60, _rollout(world, 1, "False"))
+    world.come(0, _COMPLETE)
+    world.come(60, _COMPLETE)
     before = len(world.writes)
     world.edit()
     for seconds, updated in ((0.1, 0), (0.5, 1), (2, 2), (2, 3)):
-        world.come(seconds, _rollout(world, updated))
-    world.come(8, _rollout(world, 1, "False"))
+        world.come(seconds, _rollout(updated))
+    world.come(8, _COMPLETE)
     assert len(world.writes) == before + 2
 
 
 def test_a_long_rollout_is_told_of_while_it_lasts(world: _World) -> None:
-    world.come(0, _rollout(world, 1, "False"))
-    world.come(60, _rollout(world, 1, "False"))
+    world.come(0, _COMPLETE)
+    world.come(60, _COMPLETE)
     before = len(world.writes)
     world.edit()
     for pod in range(60):
-        world.come(1, _rollout(world, pod))
+        world.come(1, _rollout(pod))
     assert 4 <= len(world.writes) - before <= 5
 
 
@@ -167,19 +225,22 @@ def test_what_somebody_waits_for_is_told_at_once(world: _World) -> None:
 def test_edits_that_never_end_do_not_silence_the_status(world: _World) -> None:
     for _ in range(100):
         world.edit()
-        world.come(0.3, _rollout(world, 0))
-    assert 25 <= len(world.writes) <= 31
+        world.come(0.3, _rollout(0), wrote=True)
+    assert 20 <= len(world.writes) <= 31
 
 
 def test_what_a_write_of_children_leads_to_is_told_a_second_later(world: _World) -> None:
     world.come(0, _status(1))
-    world.come(60, _status(0, ready="False"), acted=True)  # a child was gone, and is back
+    for as_before in (_status(1), _status(2)):  # nothing comes of it, or nothing new
+        world.come(2, _status(0, ready="False"), wrote=True)  # a child was gone, and is back
+        world.come(PAUSE / 2, as_before)
     assert len(world.writes) == 1
+    world.come(2, _status(0, ready="False"), wrote=True)
     world.come(PAUSE, _status(0, ready="False"))
     assert world.writes[1:] == [world.now]
 
 
 def test_a_child_that_is_written_again_and_again_does_not_silence_the_status(world: _World) -> None:
     for number in range(100):
-        world.come(0.3, _status(1, ready=f"{number % 2 == 0}"), acted=True)
+        world.come(0.3, _status(1, ready=f"{number}"), wrote=True)
     assert 20 <= len(world.writes) <= 31
