@@ -133,6 +133,18 @@ class Controller:
         self.reporter.forget(key)
         self.queue.forget(key)
 
+    async def lead(self) -> None:
+        """Look at everyone, each time that we are elected, for what happened while another led is
+        in the store only. Then another writes them, and what we know of it is history.
+        """
+        while True:
+            await self.leader.elected.wait()
+            for key in self.store.everyone():
+                self.queue.add(key)
+            await self.leader.deposed.wait()
+            for key in self.store.everyone():
+                self._forget(key)
+
     async def work(self) -> None:
         """One worker, for as long as there is no drain()."""
         while not self._draining:

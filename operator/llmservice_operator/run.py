@@ -96,6 +96,12 @@ async def run(settings: Settings) -> int:
         await watch.wait_synced()
         await controller.work()
 
+    async def lead() -> None:
+        await watch.wait_synced()
+        _spare_the_collector()
+        log.info("the first lists are complete: %d LLMServices", len(store.everyone()))
+        await controller.lead()
+
     tasks = {
         name: asyncio.create_task(job, name=name)
         for name, job in (
@@ -103,7 +109,7 @@ async def run(settings: Settings) -> int:
             ("places", places.run()),
             ("inquiry", inquiry.run()),
             ("lease", leader.run(client)),
-            ("lead", _lead(watch, leader, store, queue)),
+            ("lead", lead()),
             ("events", recorder.run()),
             *((f"worker {number}", work()) for number in range(settings.workers)),
         )
@@ -131,18 +137,6 @@ async def run(settings: Settings) -> int:
         await http.cleanup()
         await client.close()
         await told.stop()
-
-
-async def _lead(watch: Watch, leader: Leader, store: Store, queue: Queue[Key]) -> None:
-    """Look at everyone, each time that we are elected."""
-    await watch.wait_synced()
-    _spare_the_collector()
-    log.info("the first lists are complete: %d LLMServices", len(store.everyone()))
-    while True:
-        await leader.elected.wait()
-        for key in store.everyone():  # what happened while another led is in the store only
-            queue.add(key)
-        await leader.deposed.wait()
 
 
 def _while_leading(leader: Leader, queue: Queue[Key]) -> Changed:

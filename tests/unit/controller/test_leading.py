@@ -25,7 +25,12 @@ from llmservice_operator.store import Store
 
 from tests.unit.controller.model_server import ModelServer
 
-_SPEC: Manifest = {"model": {"uri": "hf://org/model-7B"}}
+_RESOURCE: Manifest = {
+    "apiVersion": "v1",
+    "kind": "LLMService",
+    "metadata": {"name": "x", "namespace": "ns"},
+    "spec": {"model": {"uri": "hf://org/model-7B"}, "autoscaling": {"min": 1, "max": 2}},
+}
 
 
 class _Clock:
@@ -100,12 +105,9 @@ async def _renew(leader: Leader, leases: _Leases) -> None:
     renewal.cancel()
 
 
-async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
-    clock, leases, store, queue = _Clock(), _Leases(), Store(), Queue[Key]()
-    leader = Leader("ns", "lease", "me", clock)
-    server = _Guarded(leader)
+def _controller(store: Store, queue: Queue[Key], leader: Leader, server: _Guarded) -> Controller:
     client = cast("Client", server)
-    controller = Controller(
+    return Controller(
         store,
         queue,
         leader,
@@ -116,12 +118,16 @@ async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
         Reporter(client, store, Recorder(client, "me")),
         Desired(RenderDefaults(server_image="server:1")),
     )
+
+
+async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
+    clock, leases, store, queue = _Clock(), _Leases(), Store(), Queue[Key]()
+    leader = Leader("ns", "lease", "me", clock)
+    server = _Guarded(leader)
+    controller = _controller(store, queue, leader, server)
     await _renew(leader, leases)
     worker = asyncio.create_task(controller.work())
-    metadata = {"name": "x", "namespace": "ns"}
-    written = server.applied(
-        {"apiVersion": "v1", "kind": "LLMService", "metadata": metadata, "spec": _SPEC}, "user"
-    )
+    written = server.applied(_RESOURCE, "user")
 
     clock.now += DEADLINE + 1  # nothing renewed it, and nobody else took it
     for key in store.put(records.resource(written)):
@@ -135,6 +141,36 @@ async def test_work_that_a_late_renewal_stopped_is_done_after_it() -> None:
         while ("Deployment", "x") not in server.objects:
             await asyncio.sleep(0.01)
     worker.cancel()
+
+
+def _remembers(controller: Controller) -> set[str]:
+    parts = (controller.desired, controller.prerequisites, controller.writer, controller.reporter)
+    kept = ((part, memory) for part in parts for memory in vars(part).values())
+    return {type(part).__name__ for part, memory in kept if isinstance(memory, dict) and memory}
+
+
+async def test_who_does_not_lead_any_more_remembers_nothing_of_any_resource() -> None:
+    clock, leases, store, queue = _Clock(), _Moved(), Store(), Queue[Key]()
+    leader = Leader("ns", "lease", "me", clock)
+    server = _Guarded(leader)
+    controller = _controller(store, queue, leader, server)
+    store.put(records.resource(server.applied(_RESOURCE, "user")))
+    await _renew(leader, leases)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(job) for job in (controller.work(), controller.lead())]
+        while ("HorizontalPodAutoscaler", "x") not in server.objects:
+            await asyncio.sleep(0.01)
+        assert _remembers(controller) == {"Desired", "Writer", "Reporter"}
+
+        assert leases.lease is not None
+        leases.lease["spec"]["holderIdentity"] = "other"
+        leases.lease["metadata"]["resourceVersion"] = "9"
+        clock.now += DEADLINE
+        await _renewed_once(leader, leases)
+        assert leader.deposed.is_set()
+        assert _remembers(controller) == set()
+        for task in running:
+            task.cancel()
 
 
 async def test_one_that_resigned_writes_no_more_and_gives_the_lease_up_in_one_request() -> None:
