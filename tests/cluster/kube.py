@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from devcluster import Cluster
 from llmservice_operator.connection import Connection, from_kubeconfig
+from llmservice_operator.queue import LONGEST_RETRY
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -45,6 +46,8 @@ CHILDREN = (
 )
 
 
+# What a look that comes only with the longest back-off brings is not missed by a moment.
+PATIENCE = LONGEST_RETRY + 30  # seconds
 _IDLE_SECONDS = 30  # after three times as long the API server closes a connection
 
 
@@ -174,7 +177,7 @@ def _checked(status: int, answer: Manifest) -> Manifest:
     return answer
 
 
-def eventually(what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
+def eventually(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """The first result of look() that is neither None nor False; AssertionError after seconds."""
     deadline = time.monotonic() + seconds
     while True:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.cluster.kube import Kube, Manifest, condition, eventually
+from tests.cluster.kube import PATIENCE, Kube, Manifest, condition, eventually
 
 
 def minimal(name: str, ready_after: str = "", **spec: Any) -> Manifest:
@@ -38,7 +38,7 @@ def wait_not_ready(kube: Kube, name: str) -> None:
 
 
 def wait_condition(
-    kube: Kube, name: str, kind: str, status: str, reason: str, seconds: float = 60
+    kube: Kube, name: str, kind: str, status: str, reason: str, seconds: float = PATIENCE
 ) -> Manifest:
     """Returns the condition. It must be of the resource's newest generation."""
     seen: Manifest = {}

@@ -168,7 +168,7 @@ def test_a_new_image_replaces_one_pod_after_the_other(operator: Operator, kube: 
         full = {s["metadata"]["uid"] for s in sets if s["status"].get("readyReplicas") == 2}
         return len(sets) == 2 and bool(full) and full != {old["metadata"]["uid"]}
 
-    eventually("two pods of a new ReplicaSet", replaced, seconds=90)
+    eventually("two pods of a new ReplicaSet", replaced)
     services.wait_ready(kube, "image")
     assert (most, fewest) == (3, 2)
     (image,) = {p["spec"]["containers"][0]["image"] for p in _staying(kube)}

@@ -168,7 +168,7 @@ def test_what_is_shown_is_what_applying_does(
     assert _written(kube) == before
 
     _apply(cluster, resource, *flags)
-    services.wait_condition(kube, "edited", "Progressing", "False", "UpToDate", seconds=90)
+    services.wait_condition(kube, "edited", "Progressing", "False", "UpToDate")
     eventually("the old configuration is gone", lambda: old not in kube.children("edited"))
     assert kube.children("edited").keys() == was.keys() - removed.keys() | added.keys()
     assert diff(resource) == Diff(0, "", "")

@@ -103,6 +103,49 @@ def test_an_orphaned_child_is_not_adopted(operator: Operator, kube: Kube) -> Non
     assert "ownerReferences" not in kube.there("Service", "lost")["metadata"]
 
 
+_OF_OLD: dict[str, Manifest] = {  # a ConfigMap waits for the end of the rollout: test_children.py
+    "ServiceAccount": {"apiVersion": "v1"},
+    "Service": _FOREIGN["Service"],
+    "Deployment": {
+        "apiVersion": "apps/v1",
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "none"}]},
+            },
+        },
+    },
+    "PodDisruptionBudget": _FOREIGN["PodDisruptionBudget"],
+    "HorizontalPodAutoscaler": {
+        "apiVersion": "autoscaling/v2",
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "old"},
+            "maxReplicas": 2,
+        },
+    },
+}
+
+
+def test_what_an_older_version_rendered_and_this_one_does_not_goes(
+    operator: Operator, kube: Kube
+) -> None:
+    kube.create(services.minimal("new"))
+    services.wait_ready(kube, "new")
+    rendered = kube.children("new").keys()
+    assert not any(child.startswith("HorizontalPod") for child in rendered)  # the kind as a whole
+
+    uid = kube.there("LLMService", "new")["metadata"]["uid"]
+    owner = {"apiVersion": "llmservice.io/v1alpha1", "kind": "LLMService", "name": "new"}
+    owners = [{**owner, "uid": uid, "controller": True}]
+    for kind, content in _OF_OLD.items():
+        metadata = {"name": "old", "labels": _OUR_LABELS, "ownerReferences": owners}
+        kube.create({"kind": kind, **content, "metadata": metadata})
+
+    eventually("only what is rendered is left", lambda: kube.children("new").keys() == rendered)
+
+
 def test_what_is_switched_off_goes(operator: Operator, kube: Kube) -> None:
     kube.create(services.autoscaled("off"))
     services.wait_ready(kube, "off")

@@ -108,7 +108,7 @@ def test_with_all_hands_full_it_still_gives_the_lease_up_within_two_seconds(
     second.stop()
 
 
-def test_a_leader_paused_in_the_middle_of_its_work_sends_nothing_more(
+def test_a_leader_paused_in_the_middle_of_its_work_sends_one_write_more_at_most(
     operator: Operator, second: Operator, kube: Kube
 ) -> None:
     known = _late(operator)
@@ -197,6 +197,10 @@ def test_with_rights_in_one_namespace_it_serves_that_one_and_leaves_the_others(
         told = kube.there("LLMService", "huge")["status"]["placement"]
         assert told.keys() == {"message"}
         assert "limited to single namespaces and may not see nodes" in told["message"]
+        kube.merge("LLMService", "here", {"spec": {"gpu": {"count": 64}}})
+        found = services.wait_condition(kube, "here", "Degraded", "True", "Unschedulable")
+        assert found["message"].startswith("1 of 2 pods cannot be scheduled: ")  # the surge pod
+        services.wait_condition(kube, "here", "Ready", "True", "Serving")
         assert elsewhere.children("there") == {}
         untouched = {"observedGeneration": -1}  # what the schema gives a new resource
         assert elsewhere.there("LLMService", "there")["status"] == untouched
@@ -230,7 +234,7 @@ def test_a_namespace_that_is_deleted_keeps_no_other_waiting_and_is_served_when_i
         cluster.kubectl("create", "namespace", other)
         identity(mine, values)
         elsewhere.create(services.minimal("there"))
-        services.wait_condition(elsewhere, "there", "Ready", "True", "Serving", seconds=60)
+        services.wait_condition(elsewhere, "there", "Ready", "True", "Serving")
 
         elsewhere.delete("LLMService", "there")
         cluster.kubectl("delete", "namespace", other, "--timeout=60s", timeout=70)

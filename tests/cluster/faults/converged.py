@@ -12,7 +12,7 @@ from llmservice_operator.render import RenderDefaults, render
 
 from tests.cluster import services
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.kube import CHILDREN, Kube, Manifest, eventually
+from tests.cluster.kube import CHILDREN, PATIENCE, Kube, Manifest, eventually
 from tests.length import lasting
 
 _DEFAULTS = RenderDefaults(server_image="llmservice/server:test")
@@ -43,7 +43,7 @@ class Converged:
         made = (kube.create(copy.deepcopy(obj)) for obj in _FOREIGN)
         self._foreign = [{**obj, **found} for obj, found in zip(_FOREIGN, made, strict=True)]
 
-    def __call__(self, *names: str, seconds: float = 30) -> None:
+    def __call__(self, *names: str, seconds: float = PATIENCE) -> None:
         for name in names:
             services.wait_condition(self._kube, name, "Ready", "True", "Serving", seconds)
             services.wait_condition(self._kube, name, "Progressing", "False", "UpToDate", seconds)

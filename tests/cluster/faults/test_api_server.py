@@ -29,7 +29,7 @@ def test_down(behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..
     behind.wait(lambda: not behind.leads(), "deposed")
     proxy.heal()
 
-    converged("edited", "damaged", "created", seconds=90)
+    converged("edited", "damaged", "created")
     assert behind.runs()
 
 
@@ -41,7 +41,7 @@ def test_slow(behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..
         services.wait_condition(kube, name, "Ready", "True", "Serving", seconds=240)
     kube.delete("Service", "one")
     proxy.heal()
-    converged("one", "two", seconds=60)
+    converged("one", "two")
 
 
 _CODES = (429, 500, 409, 403)

@@ -42,7 +42,7 @@ def test_a_crd_that_is_missing_at_the_start_is_waited_for(
     crd(True)
     kube.create(services.minimal("patient"))
     behind.wait_ready()
-    converged("patient", seconds=60)
+    converged("patient")
 
 
 def test_a_crd_that_is_deleted_and_comes_back(
@@ -59,9 +59,10 @@ def test_a_crd_that_is_deleted_and_comes_back(
     crd(False)
     eventually("its children go", lambda: not kube.children("again"))
     converged()
+    behind.wait_ready()  # there is nothing that it does not know
     crd(True)
     kube.create(services.minimal("again"))
-    converged("again", seconds=90)
+    converged("again")
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_kind_that_may_not_be_seen_keeps_no_other_waiting_and_the_right_is_nam
     assert kube.get("HorizontalPodAutoscaler", "after") is None
 
     role(lambda _: True)
-    converged("before", "after", seconds=90)
+    converged("before", "after")
 
 
 def _no_services(rule: Manifest) -> bool:
@@ -135,4 +136,4 @@ def test_what_may_not_be_written_is_told_with_the_right_that_lacks(
 
     eventually("the right is named", told)
     role(lambda _: True)
-    converged("mute", seconds=90)
+    converged("mute")

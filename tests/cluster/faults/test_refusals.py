@@ -5,23 +5,27 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from devcluster import Cluster
 
 from tests.cluster import services
+from tests.cluster.faults import webhook
 from tests.cluster.faults.proxy import Proxy
 from tests.cluster.kube import Kube, Manifest, RefusedError, condition, eventually
 from tests.cluster.operator_process import Operator
 from tests.length import FULL
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
+# Makes an object of the cluster's; what it returns removes it.
+Make = Callable[[Manifest], Callable[[], object]]
 
 
 @pytest.fixture
-def make(cluster: Cluster) -> Iterator[Callable[[Manifest], Callable[[], object]]]:
-    """Makes an object of the cluster's; what it returns removes it."""
+def make(cluster: Cluster) -> Iterator[Make]:
     made: list[Manifest] = []
 
     def remove(obj: Manifest) -> None:
@@ -77,31 +81,27 @@ def test_an_exhausted_quota(
     assert proxy.writes.total() - before < 20, "it knocks again and again"
 
     kube.merge("ResourceQuota", "tight", {"spec": {"hard": dict.fromkeys(hard, "5")}})
-    converged("rich", "poor", seconds=90)
+    converged("rich", "poor")
 
 
-def test_a_policy_that_denies(
-    behind: Operator,
-    make: Callable[[Manifest], Callable[[], object]],
-    kube: Kube,
-    converged: Callable[..., None],
-) -> None:
-    name = {"name": f"closed-{kube.namespace}"}
-    services_rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]}
-    constraints = {"resourceRules": [{**services_rule, "operations": ["CREATE", "UPDATE"]}]}
+_CLOSED = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]}
+
+
+@contextmanager
+def _with_policy(make: Make, namespace: str, _: Path) -> Iterator[Callable[[], object]]:
+    name = {"name": f"closed-{namespace}"}
+    constraints = {"resourceRules": [{**_CLOSED, "operations": ["CREATE", "UPDATE"]}]}
+    validation = {"expression": "false", "message": webhook.WORDS}
     make(
         {
             "apiVersion": _ADMISSION,
             "kind": "ValidatingAdmissionPolicy",
             "metadata": name,
-            "spec": {
-                "matchConstraints": constraints,
-                "validations": [{"expression": "false", "message": "closed on Sundays"}],
-            },
+            "spec": {"matchConstraints": constraints, "validations": [validation]},
         }
     )
-    here = {"matchLabels": {"kubernetes.io/metadata.name": kube.namespace}}
-    remove = make(
+    here = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    yield make(
         {
             "apiVersion": _ADMISSION,
             "kind": "ValidatingAdmissionPolicyBinding",
@@ -113,15 +113,55 @@ def test_a_policy_that_denies(
             },
         }
     )
-    metadata = {"name": "bystander", "labels": {"probe": "yes"}}
-    probe = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
 
-    _in_force(kube, probe, "closed on Sundays")
-    kube.create(services.minimal("sunday"))
-    _told(kube, "sunday", "closed on Sundays")
-    assert kube.get("Deployment", "sunday")
-    remove()
-    converged("sunday", seconds=90)
+
+@contextmanager
+def _with_webhook(make: Make, namespace: str, folder: Path) -> Iterator[Callable[[], object]]:
+    with webhook.denying(folder) as client_config:
+        yield make(_webhook("closed", namespace, client_config, _CLOSED))
+
+
+def _webhook(name: str, namespace: str, client_config: Manifest, rule: Manifest) -> Manifest:
+    hook = {
+        "name": f"{name}.example.com",
+        "clientConfig": client_config,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [{**rule, "operations": ["CREATE", "UPDATE"]}],
+        "timeoutSeconds": 1,
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    return {
+        "apiVersion": _ADMISSION,
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": f"{name}-{namespace}"},
+        "webhooks": [hook],
+    }
+
+
+@pytest.mark.parametrize(
+    ("denied", "by"),
+    [(_with_policy, "ValidatingAdmissionPolicy"), (_with_webhook, 'webhook "closed.example.com"')],
+)
+def test_a_policy_or_a_webhook_that_denies(
+    behind: Operator,
+    make: Make,
+    kube: Kube,
+    converged: Callable[..., None],
+    tmp_path: Path,
+    denied: Callable[[Make, str, Path], AbstractContextManager[Callable[[], object]]],
+    by: str,
+) -> None:
+    with denied(make, kube.namespace, tmp_path) as remove:
+        metadata = {"name": "bystander", "labels": {"probe": "yes"}}
+        probe = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+        _in_force(kube, probe, webhook.WORDS)
+        kube.create(services.minimal("sunday"))
+        _told(kube, "sunday", webhook.WORDS)
+        _told(kube, "sunday", by)
+        assert kube.get("Deployment", "sunday")
+        remove()
+        converged("sunday")
 
 
 @pytest.fixture
@@ -145,36 +185,21 @@ def silent_port() -> Iterator[int]:
 
 def test_a_webhook_that_never_answers(
     behind: Operator,
-    make: Callable[[Manifest], Callable[[], object]],
+    make: Make,
     silent_port: int,
     kube: Kube,
     converged: Callable[..., None],
 ) -> None:
     rule = {"apiGroups": ["policy"], "apiVersions": ["v1"], "resources": ["poddisruptionbudgets"]}
-    hook = {
-        "name": "silent.example.com",
-        "clientConfig": {"url": f"https://127.0.0.1:{silent_port}/"},
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": kube.namespace}},
-        "rules": [{**rule, "operations": ["*"]}],
-        "timeoutSeconds": 1,
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-    }
-    remove = make(
-        {
-            "apiVersion": _ADMISSION,
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": f"silent-{kube.namespace}"},
-            "webhooks": [hook],
-        }
-    )
+    client_config = {"url": f"https://127.0.0.1:{silent_port}/"}
+    remove = make(_webhook("silent", kube.namespace, client_config, rule))
     budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p"}}
     _in_force(kube, budget, "silent.example.com")
     kube.create(services.minimal("heard"))
     _told(kube, "heard", 'failed calling webhook "silent.example.com"')
     services.wait_condition(kube, "heard", "Ready", "True", "Serving")
     remove()
-    converged("heard", seconds=90)
+    converged("heard")
 
 
 def test_a_namespace_that_is_being_deleted(

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 from devcluster import Cluster
 
+from bench.operator.samples import samples
 from tests.cluster import services, writes
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.kube import Kube, Manifest, eventually
+from tests.cluster.kube import CHILDREN, Kube, Manifest, eventually
 from tests.cluster.operator_process import Operator
 from tests.length import lasting
 
@@ -29,7 +30,7 @@ def _ghost(uid: str) -> Manifest:
 
 
 def test_what_was_deleted_while_nobody_could_look_is_seen_as_deleted(
-    behind: Operator, proxy: Proxy, kube: Kube
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
 ) -> None:
     uid = kube.create(services.minimal("gone"))["metadata"]["uid"]
     kube.create(services.minimal("stays"))
@@ -45,15 +46,56 @@ def test_what_was_deleted_while_nobody_could_look_is_seen_as_deleted(
     time.sleep(1)  # every watch expires once, and every kind is listed anew
     proxy.watch_error = 0
 
-    eventually("the other's Service", lambda: kube.get("Service", "stays"), seconds=60)
+    eventually("the other's Service", lambda: kube.get("Service", "stays"))
     kube.create(_ghost(uid))
+    converged("stays")
+    assert kube.children("gone") == {}
+
+
+def _phase(kube: Kube, name: str) -> str:
+    status = kube.there("LLMService", name).get("status", {})
+    return status.get("startup", {}).get("phase", "")
+
+
+def _still(operator: Operator) -> float:
+    """The reconciles so far, once there was none for two seconds."""
+
+    def still() -> float | None:
+        before = _reconciles(operator)
+        time.sleep(2)
+        return before if _reconciles(operator) == before else None
+
+    return eventually("nobody is looked at", still)
+
+
+def _reconciles(operator: Operator) -> float:
+    found = samples(operator.metrics(), "controller_runtime_reconcile_total")
+    return sum(value for _, value in found)
+
+
+def test_to_list_everything_anew_wakes_nobody_and_writes_nothing(
+    behind: Operator, proxy: Proxy, kube: Kube
+) -> None:
+    names = [f"calm-{number}" for number in range(4)]
+    for name in names:  # a rollout that is complete would be news ten seconds later
+        kube.create(services.minimal(name, ready_after="1h"))
+    for name in names:
+        eventually("its pod starts", lambda name=name: _phase(kube, name) == "Pulling")
+    looked, written, listed = _still(behind), proxy.writes.copy(), writes.reads(behind)
+
+    proxy.watch_error = 410
+    proxy.cut()
+    kinds = {f"GET {kind}" for kind in (*CHILDREN, "LLMService", "Pod", "Node")}
+    eventually("each kind is listed", lambda: (writes.reads(behind) - listed).keys() >= kinds)
+    proxy.watch_error = 0
     time.sleep(2)
-    assert kube.get("Deployment", "gone") is None
-    assert kube.get("Service", "gone") is None
+
+    assert _reconciles(behind) == looked
+    assert proxy.writes == written
 
 
 def test_an_error_that_is_fatal_to_kopf_is_not_fatal_to_the_operator(
-    behind: Operator, proxy: Proxy, kube: Kube
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
 ) -> None:
     kube.create(services.minimal("before"))
     services.wait_ready(kube, "before")
@@ -67,20 +109,20 @@ def test_an_error_that_is_fatal_to_kopf_is_not_fatal_to_the_operator(
     proxy.watch_error = 0
 
     kube.create(services.minimal("after"))
-    services.wait_condition(kube, "after", "Ready", "True", "Serving", seconds=60)
+    converged("before", "after")
     assert behind.leads()
     assert "made up" in behind.log.read_text()
 
 
 def test_streams_that_are_cut_again_and_again_lose_nothing(
-    behind: Operator, proxy: Proxy, kube: Kube, cluster: Cluster
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
 ) -> None:
-    for number in range(4):
-        kube.create(services.minimal(f"cut-{number}"))
+    names = [f"cut-{number}" for number in range(4)]
+    for name in names:
+        kube.create(services.minimal(name))
         proxy.cut()
         time.sleep(0.3)
-    for number in range(4):
-        services.wait_condition(kube, f"cut-{number}", "Ready", "True", "Serving", seconds=60)
+    converged(*names)
 
 
 def _edit_all_the_time(kube: Kube, seconds: float) -> tuple[str, ...]:
@@ -104,7 +146,7 @@ def test_streams_that_are_cut_every_other_second(
     proxy.cut()
     names = _edit_all_the_time(kube, lasting(5, 120))
     proxy.heal()
-    converged(*names, seconds=60)
+    converged(*names)
 
 
 def test_events_that_come_twice_and_in_any_order(
@@ -114,7 +156,7 @@ def test_events_that_come_twice_and_in_any_order(
     proxy.cut()
     names = _edit_all_the_time(kube, lasting(4, 60))
     proxy.heal()
-    converged(*names, seconds=60)
+    converged(*names)
 
 
 @pytest.mark.full
@@ -131,7 +173,11 @@ def test_streams_that_fall_silent_are_opened_again(
 
 @pytest.mark.parametrize("levels", [1_500, 9_000])
 def test_one_that_is_nested_deeply_is_refused_and_hides_no_other(
-    behind: Operator, kube: Kube, cluster: Cluster, levels: int
+    behind: Operator,
+    kube: Kube,
+    cluster: Cluster,
+    converged: Callable[..., None],
+    levels: int,
 ) -> None:
     # kubectl, as this process could not read it
     args = {"hf-overrides": "NESTED"}
@@ -151,6 +197,5 @@ def test_one_that_is_nested_deeply_is_refused_and_hides_no_other(
     behind.stop()
     behind.start()
     kube.create(services.minimal("afterwards"))
-    services.wait_ready(kube, "afterwards")
-    assert kube.get("Deployment", "deep") is None
+    converged("beside", "afterwards")  # of the one there is no child
     cluster.kubectl("delete", *place, "llmservice", "deep")
