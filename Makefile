@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a tool's own command, or a script under dev/ that can be read.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e test-full lint generate images bench-operator
+.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e test-full lint generate images bench-operator bench-server
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -49,3 +49,7 @@ N ?= 1000
 QUIET ?= 60
 bench-operator: setup ## N=1000: time, requests, CPU and memory beside a floor without operator
 	@$(BIN)/python -m bench.operator --resources $(N) --quiet $(QUIET) $(if $(FOREIGN),--foreign)
+
+ROUNDS ?= 10
+bench-server: setup ## ROUNDS=10: beside bare vLLM, no gateway and other proxies: time, CPU, memory
+	@$(BIN)/python -m bench.server --rounds $(ROUNDS) $(ONLY)

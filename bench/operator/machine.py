@@ -1,7 +1,6 @@
 """The machine under the figures: what it is, and how much of it others used meanwhile."""
 
 import os
-import platform
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -10,9 +9,8 @@ from pathlib import Path
 
 from devcluster import Cluster
 
-from bench.operator import samples
+from bench import proc
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _RAISED = "--kube-api-qps="
 
 
@@ -69,10 +67,6 @@ class Machine:
         load = os.getloadavg()[0]
         self.spans.append(Span(name, seconds, load, plane, ours, bench, others))
 
-    def words(self) -> str:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        return f"{os.cpu_count()} cores, {total:.0f} GiB, {platform.system()} {platform.release()}"
-
     def controllers(self) -> str:
         """At which rate the controllers may ask the API server; that bounds how fast pods come."""
         for pid in _processes(self.cluster.layout.folder):
@@ -84,7 +78,7 @@ class Machine:
         return "at their defaults"
 
     def _used(self, operator: int | None) -> tuple[float, float, float, float]:
-        whole = samples.machine_seconds(Path("/proc/stat").read_text(), _TICKS)
+        whole = proc.machine_seconds(Path("/proc/stat").read_text(), proc.TICKS)
         plane = sum(map(_cpu, _processes(self.cluster.layout.folder)))
         return whole, plane, _cpu(operator) if operator else 0.0, time.process_time()
 
@@ -101,4 +95,4 @@ def _processes(folder: Path) -> Iterator[int]:
 
 
 def _cpu(pid: int) -> float:
-    return samples.cpu_seconds(Path(f"/proc/{pid}/stat").read_text(), _TICKS)
+    return proc.cpu_seconds(Path(f"/proc/{pid}/stat").read_text(), proc.TICKS)

@@ -1,7 +1,6 @@
 """The operator as a process of its own, with the rights that its chart grants and no more."""
 
 import asyncio
-import os
 import pstats
 import signal
 import subprocess
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import aiohttp
 
+from bench import proc
 from bench.operator import samples
 from bench.operator.figures import busy_until
 from bench.operator.workload import IMAGE
 from dev.process import Launch, free_port
 
 SYSTEM = "llmservice-system"
-_TICKS = os.sysconf("SC_CLK_TCK")
 _BIN = 0.1  # seconds between two looks at the CPU
 _BUSY = 0.25  # of a core in such a time: less is a renewed lease, not work
 _START, _STOP = 60.0, 20.0  # seconds at most
@@ -68,11 +67,11 @@ class Operator:
 
     def cpu(self) -> float:
         """Seconds so far."""
-        return samples.cpu_seconds(self._proc("stat"), _TICKS)
+        return proc.cpu_seconds(self._proc("stat"), proc.TICKS)
 
     def memory(self) -> float:
         """MiB resident, at the peak."""
-        return samples.mebibytes(self._proc("status"), "VmHWM")
+        return proc.mebibytes(self._proc("status"), "VmHWM")
 
     async def metrics(self) -> str:
         url = f"http://127.0.0.1:{self.port}/metrics"

@@ -76,21 +76,3 @@ def asked(operator: str) -> Asked:
             special = {"Event": "events", "Lease": "leases"}.get(labels["kind"])
             counted[special or ("writes" if labels["method"] in WRITES else "reads")] += int(value)
     return Asked(**counted)
-
-
-def cpu_seconds(stat: str, ticks: int) -> float:
-    """User and system time, from /proc/PID/stat; ticks: of the clock in a second."""
-    fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / ticks
-
-
-def machine_seconds(stat: str, ticks: int) -> float:
-    """What all processes of the machine used, from /proc/stat."""
-    user, nice, system, _idle, _waits, irq, softirq, *_ = map(int, stat.splitlines()[0].split()[1:])
-    return (user + nice + system + irq + softirq) / ticks
-
-
-def mebibytes(status: str, field: str) -> float:
-    """A field such as VmHWM of /proc/PID/status."""
-    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.operator.figures import Figure, busy_until, cpu_target, memory_target, row, table
+from bench.operator.figures import Figure, busy_until, cpu_target, memory_target, row
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,6 @@ def test_a_row_says_what_was_missed_and_what_was_not_measured() -> None:
     assert row(Figure("cpu", 30, "s", target=25))[4:6] == ("≤ 25 s", "MISSED")
     assert row(Figure("cpu", None, "s", target=25))[1] == "not measured"
     assert row(Figure("cpu", 0.1234, "%"))[1:6] == ("0.12%", "", "", "", "")
-
-
-def test_columns_stand_in_line() -> None:
-    lines = table([("a", "bb"), ("ccc", "d")]).splitlines()
-    assert lines == ["| a   | bb |", "|-----|----|", "| ccc | d  |"]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,6 @@
 """What processes tell about themselves is read right."""
 
-from bench.operator.samples import (
-    Asked,
-    Written,
-    asked,
-    cpu_seconds,
-    machine_seconds,
-    mebibytes,
-    written,
-)
+from bench.operator.samples import Asked, Written, asked, written
 
 _API_SERVER = """
 # TYPE apiserver_request_total counter
@@ -45,17 +37,3 @@ def test_writes_of_children_and_statuses_are_counted_and_no_others() -> None:
 def test_the_operators_requests_are_counted_by_purpose_and_its_watches_not_at_all() -> None:
     assert asked(_OPERATOR) == Asked(writes=5, events=4, leases=6, reads=7)
     assert asked(_OPERATOR).all_but_leases == 16
-
-
-def test_cpu_is_read_past_a_name_with_spaces_and_brackets() -> None:
-    stat = "42 (a b) c) S 1 1 1 0 -1 4194560 100 0 0 0 250 50 7 7 20 0 9 0"
-    assert cpu_seconds(stat, ticks=100) == 3
-
-
-def test_the_machine_is_busy_but_while_it_idles_or_waits_for_a_disk() -> None:
-    assert machine_seconds("cpu  100 10 50 9000 900 20 20 500\ncpu0 1 1 1 1", ticks=100) == 2
-
-
-def test_memory_is_given_in_mebibytes() -> None:
-    status = "Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n"
-    assert (mebibytes(status, "VmHWM"), mebibytes(status, "VmRSS")) == (2, 1)
