@@ -20,7 +20,7 @@ import resource
 import sys
 from collections import OrderedDict
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llmservice_server.config import HttpConfig
 
@@ -101,7 +101,7 @@ class _Guard(_Uvicorn):
         self._unanswered = 0  # requests that came whole
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
         self.patient[self] = None
         self._expect(self.bounds.header_seconds)
         if len(self.connections) > min(self.bounds.max_connections, _open_files()):
@@ -216,6 +216,46 @@ class _Guard(_Uvicorn):
         self._expect(_LINGER)
         if self.transport.can_write_eof():
             self.transport.write_eof()
+
+
+class _Joining:
+    """A transport that sends an answer's head together with what comes right after it.
+
+    uvicorn writes them one after the other, each a system call and a packet; a head after which
+    nothing comes in the same turn of the loop goes alone.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
 
 
 def _open_files() -> int:

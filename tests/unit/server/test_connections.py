@@ -212,6 +212,20 @@ async def test_garbage_after_a_request_stands_in_no_answer(server: Served) -> No
     await until(lambda: server.context.turns.running == 0)
 
 
+async def test_an_answers_head_does_not_wait_for_what_comes_later(server: Served) -> None:
+    server.engine.pace = 3
+    client = await _connect(server)
+    body = b'{"max_tokens": 1, "stream": true}'
+    client.send(
+        b"POST /v1/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    with pytest.raises(TimeoutError):  # the first word is not there yet
+        await asyncio.wait_for(client.reader.read(1), 0.2)
+    client.writer.close()
+
+
 def test_uvicorns_own_choice_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     auto: Any = uvicorn.protocols.http.auto
     monkeypatch.setattr(auto, "AutoHTTPProtocol", HttpToolsProtocol)
