@@ -95,8 +95,11 @@ async def _run(cluster: Cluster, options: argparse.Namespace) -> None:
             try:
                 await operator.leads()
                 subject = Subject(api, view, operator, machine, least, number)
-                async for figures_of_one in _scenarios(subject, options):
-                    found += figures_of_one
+                async with asyncio.TaskGroup() as tasks:
+                    lives = tasks.create_task(operator.lives())
+                    async for figures_of_one in _scenarios(subject, options):
+                        found += figures_of_one
+                    lives.cancel()
             finally:
                 operator.stop()
                 _print(found, machine, number)  # also what came before a failure

@@ -52,6 +52,11 @@ class Operator:
                 raise OperatorError(f"it does not lead after {_START:.0f} s{self._tail()}")
             await asyncio.sleep(0.1)
 
+    async def lives(self) -> None:
+        """Raise once it ends without having been stopped."""
+        while self._process is None or self.pid:
+            await asyncio.sleep(1)
+
     async def idle(self, quiet: float, limit: float) -> float:
         """Return when it last used CPU, once it has used next to none for `quiet` seconds."""
         looks = [(time.monotonic(), self.cpu())]
@@ -86,15 +91,16 @@ class Operator:
 
     def stop(self) -> float:
         """The seconds it took to end."""
-        if self._process is None or self._process.poll() is not None:
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
             return 0.0
         begun = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(_STOP)
+            process.wait(_STOP)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
         return time.monotonic() - begun
 
     async def _leading(self) -> bool:
