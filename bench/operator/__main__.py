@@ -5,6 +5,7 @@ error or Ctrl-C. First the floor, then, on a cluster made anew, the operator.
 """
 
 import argparse
+import asyncio
 import signal
 import sys
 import tempfile

@@ -54,7 +54,7 @@ class Operator:
 
     async def lives(self) -> None:
         """Raise once it ends without having been stopped."""
-        while self._process is None or self.pid:
+        while self._process is None or self.pid:  # noqa: ASYNC110 - a process that ends tells nobody
             await asyncio.sleep(1)
 
     async def idle(self, quiet: float, limit: float) -> float:
