@@ -15,6 +15,7 @@ import orjson
 from llmservice_server.engines.proxy.upstream import Upstream
 
 _LOOK_SECONDS = 10.0
+_TOGETHER_SECONDS = 1.0  # a proxy is to be ready in two
 _LISTED_EVERY, _UNLISTED_EVERY = 60.0, 5.0  # seconds
 _MOST_MODELS = 10_000  # of one upstream's list
 _LONGEST_NAME = 256
@@ -27,6 +28,7 @@ class Upstreams:
         self._upstreams = upstreams
         self._serving: dict[str, list[Upstream]] = {}
         self._unlisted = {upstream for upstream in upstreams if upstream.lists_its_own}
+        self._looks: set[asyncio.Task[str | None]] = set()  # the event loop alone would drop them
         self.reached = False
         """Whether one of them ever answered."""
         self._route()
@@ -60,8 +62,19 @@ class Upstreams:
         return min((u.breaker.until - now for u in self._serving.get(model, ())), default=0.0)
 
     async def look(self, session: aiohttp.ClientSession) -> list[str]:
-        """Ask each, without costing a token, whether it is there; why not, of those that are not"""
-        faults = await asyncio.gather(*(self._look(session, each) for each in self._upstreams))
+        """Ask each, without costing a token, whether it is there; why not, of those that are not.
+
+        Who is there does not wait long for the others, which may yet list their models.
+        """
+        looks = {asyncio.create_task(self._look(session, each)) for each in self._upstreams}
+        for look in looks:
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+        done, late = await asyncio.wait(looks, timeout=_TOGETHER_SECONDS)
+        while late and all(look.result() for look in done):
+            more, late = await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        faults = [look.result() for look in done]
         self.reached |= not all(faults)
         return [fault for fault in faults if fault]
 
