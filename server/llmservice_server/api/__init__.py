@@ -5,15 +5,16 @@ vLLM and the proxy bring; knows no engine.
 """
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
-from llmservice_server.api import api_v1, chat, inference, info, predict
+from llmservice_server.api import api_v1, chat, errors, inference, info, predict
 from llmservice_server.gateway.context import Context
 
 __all__ = ["attach"]
 
 
 def attach(app: FastAPI, context: Context) -> None:
-    """Give the application the routes of each group that is on."""
+    """Give the application the routes of each group that is on, and a shape to what has none."""
     on = context.config.api
     groups = (
         (on.inference, inference),
@@ -26,3 +27,5 @@ def attach(app: FastAPI, context: Context) -> None:
         routers.append(info.router(context, routers))
     for router in routers:
         app.include_router(router)
+    # Starlette's own, which a router raises: an engine answers FastAPI's itself, where it wants to.
+    app.add_exception_handler(HTTPException, errors.no_route)

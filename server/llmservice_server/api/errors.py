@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -20,6 +21,7 @@ from llmservice_server.gateway.in_process import Answer
 _SHOWN = 2000  # characters of an engine's words
 _MAX_FAULTS = 5  # faults named in one sentence; the rest is counted
 _RETRY_AFTER = "1"
+_UNROUTED = {404: "not_found", 405: "method_not_allowed"}
 _CLOSED = 499  # nginx's status of a client that left; nobody reads it
 
 
@@ -100,6 +102,19 @@ def _said(body: bytes) -> Mapping[str, Any]:
     told = cast("dict[str, Any]", document)
     error = told.get("error", told.get("detail"))
     return cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": error}
+
+
+async def no_route(_: Request, error: Exception) -> Response:
+    """What the application's router refuses, in OpenAI's shape; as FastAPI calls its handlers."""
+    if not isinstance(error, HTTPException):
+        raise error
+    told = {
+        "message": str(error.detail),
+        "type": "invalid_request_error",
+        "param": None,
+        "code": _UNROUTED.get(error.status_code, "invalid_request"),
+    }
+    return JSONResponse({"error": told}, error.status_code, error.headers)
 
 
 class Route(APIRoute):

@@ -6,7 +6,7 @@ What is forwarded reaches FastAPI's router only to be refused or to be in /docs:
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,7 +14,6 @@ import aiohttp
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 
 from llmservice_server.config import EngineConfig
 from llmservice_server.engines.proxy import failure
@@ -59,7 +58,6 @@ class Application:
         self._began = int(time.time())
         document = "/openapi.json" if docs else None  # without it there is no /docs either
         self.fastapi = FastAPI(title="LLMService", openapi_url=document, lifespan=self._lifespan)
-        self.fastapi.add_exception_handler(HTTPException, _refuse)
         self.fastapi.add_api_route("/v1/models", self._list, summary="Every model there is")
         self.fastapi.add_api_route("/v1/models/{model:path}", self._describe, summary="One model")
         self.fastapi.add_api_route("/metrics", _metrics, summary="What Prometheus scrapes")
@@ -134,14 +132,3 @@ def _response(told: Failure) -> Response:
 
 async def _metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _refuse(_: Request, error: Exception) -> Response:
-    """What FastAPI's router refuses, in OpenAI's shape."""
-    status, message = 500, str(error)
-    headers: Mapping[str, str] = {}
-    if isinstance(error, HTTPException):
-        status, message, headers = error.status_code, error.detail, error.headers or {}
-    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_request")
-    kind = "invalid_request_error"
-    return JSONResponse(Failure(status, message, kind, code).error, status, headers)

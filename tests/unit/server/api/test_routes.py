@@ -62,6 +62,22 @@ def _sentence(answer: httpx2.Response) -> str:
     return body["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("POST", "/v1/embeddings", (404, "not_found")),
+        ("GET", "/v1/completions", (405, "method_not_allowed")),
+    ],
+)
+async def test_a_route_that_the_engine_lacks_is_refused_in_openais_shape(
+    server: Running, method: str, path: str, code: tuple[int, str]
+) -> None:
+    """vLLM leaves this to FastAPI, whose shape is another: as the engine of these tests does."""
+    answer = await server.client.request(method, path, json={"model": "small"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == code
+    assert _sentence(answer)
+
+
 async def test_the_root_says_what_this_is_and_each_of_its_routes_is_described(
     server: Running,
 ) -> None:

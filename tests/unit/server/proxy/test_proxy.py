@@ -483,9 +483,13 @@ async def test_ready_once_an_upstream_was_reached() -> None:
 
 
 async def test_an_upstream_that_hangs_does_not_keep_the_others_from_being_ready() -> None:
-    async with upstream(models=hang()) as a, upstream(models=listing("n")) as b:
-        async with asyncio.timeout(5), proxied({"url": a.url}, {"url": b.url}) as client:
-            assert (await client.get("/v1/models")).json()["data"][0]["id"] == "n"
+    async with (
+        upstream(models=hang()) as a,
+        upstream(models=listing("n")) as b,
+        asyncio.timeout(5),
+        proxied({"url": a.url}, {"url": b.url}) as client,
+    ):
+        assert (await client.get("/v1/models")).json()["data"][0]["id"] == "n"
 
 
 async def test_an_upstream_that_does_not_take_the_key_makes_nobody_ready() -> None:
