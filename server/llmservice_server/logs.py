@@ -38,7 +38,10 @@ class JsonFormatter(logging.Formatter):
             line["process"] = record.processName
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return to_json(line, fallback=str).decode()  # a tenth of what json takes
+        try:
+            return to_json(line, fallback=str).decode()  # a tenth of what json takes
+        except ValueError:  # half a character, or bytes: no line is lost for it
+            return json.dumps(line, default=str)
 
 
 class FaultNotes(logging.Handler):

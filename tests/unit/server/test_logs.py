@@ -1,6 +1,7 @@
 """One JSON object a line, whoever logs, and the cause of an end noted across processes."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llmservice_server.logs import FAULTS, first_fault
+import pytest
+from llmservice_server.logs import FAULTS, JsonFormatter, first_fault
 
 _PROGRAM = """
 import logging, sys, warnings
@@ -53,6 +55,14 @@ def test_every_line_is_json_of_one_form(tmp_path: Path) -> None:
     assert two["message"] == "two\nlines"
     assert warned["logger"] == "py.warnings"
     assert failed["exception"].splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize("odd", ["half a character: \ud83d", b"\xff", {1: {2}}, float("inf")])
+def test_whatever_is_in_a_line_it_is_written(odd: object) -> None:
+    record = logging.makeLogRecord({"msg": "odd", "fields": {"what": odd}})
+    line = JsonFormatter().format(record)
+    line.encode()
+    assert json.loads(line)["message"] == "odd"
 
 
 def test_the_first_error_of_any_process_is_the_cause(tmp_path: Path) -> None:
