@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -78,11 +78,11 @@ async def generate(context: Context, call: Call, gone: asyncio.Event) -> Generat
     try:
         document = json.loads(answer.body)
         (choice, *_) = document["choices"]
-        message = choice.get("message")
+        message, reason = choice.get("message"), choice.get("finish_reason")
         return Generated(
             text=whole(choice["text"] if message is None else message["content"] or ""),
             model=str(document.get("model") or (call.body or {})["model"]),
-            finish_reason=choice.get("finish_reason"),
+            finish_reason=None if reason is None else str(reason),
             usage=Usage.model_validate(document.get("usage") or {}),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -175,10 +175,14 @@ class _Translation:
             self._done = True
             return b"" if self._failed else _event(self._end) + _DONE
         try:
-            document: Any = json.loads(data)
+            document: dict[str, Any] = json.loads(data)
         except ValueError:
             return b""
-        return self._piece(cast("dict[str, Any]", document)) if isinstance(document, dict) else b""
+        try:
+            return self._piece(document)
+        except (AttributeError, TypeError):  # JSON, but no event of OpenAI's
+            self._failed = True
+            return _event(unreadable("stream of completions").body())
 
     def _piece(self, document: dict[str, Any]) -> bytes:
         if document.get("error"):

@@ -14,6 +14,7 @@ from llmservice_server.gateway.asgi import Scope
 
 _KEY = b'"usage":'  # a text of the model's cannot hold it: its quotation marks are escaped
 _TRIES = 4  # objects that are looked into; a stream says null in all but one
+_MOST = 2**40  # tokens of one request
 _NUMBERS = 4096  # bytes; a usage object is shorter
 _decoder = json.JSONDecoder()
 
@@ -27,7 +28,7 @@ def count(scope: Scope, usage: Usage) -> None:
     """Note what a request took, in addition to what was noted of it before."""
     state = cast("MutableMapping[str, Any]", scope.setdefault("state", {}))
     before = cast("Usage", state.get("usage", Usage(0, 0)))
-    state["usage"] = Usage(*(a + b for a, b in zip(before, usage, strict=True)))
+    state["usage"] = Usage(*(a + _sane(b) for a, b in zip(before, usage, strict=True)))
 
 
 def usage_of(state: Mapping[str, Any], body: Iterable[bytes]) -> Usage | None:
@@ -66,4 +67,9 @@ def _usage(read: object, written: object) -> Usage | None:
     """Of an embedding nothing is written."""
     if not isinstance(read, int) or not isinstance(written, int | None):
         return None
-    return Usage(max(read, 0), max(written or 0, 0))
+    return Usage(_sane(read), _sane(written or 0))
+
+
+def _sane(tokens: int) -> int:
+    """A number that a counter can be raised by, whatever an upstream says."""
+    return min(max(tokens, 0), _MOST)

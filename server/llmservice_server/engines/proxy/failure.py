@@ -15,11 +15,12 @@ from llmservice_server import termination
 from llmservice_server.gateway.asgi import Send, answer_json
 
 _RETRY_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
-_RETRY_AFTER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?|[A-Za-z]{3}, [0-9A-Za-z: ]{20,30}")
+_RETRY = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?|[A-Za-z]{3}, [0-9A-Za-z: ]{20,30}|true|false")
 _WORD = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}")
 _ACCOUNT = re.compile(r"\b(org|proj|user|acct)[-_][A-Za-z0-9]{6,}|https?://\S+")
 _SHOWN = 1000  # characters of an upstream's message that its client reads
 _NAMED = 50  # models that a 404 tells of
+_STATUSES = range(400, 600)
 _TELLS_OF_KEYS = frozenset({401, 402, 403, 407})
 
 
@@ -87,12 +88,14 @@ def no_such_model(name: str, names: list[str]) -> Failure:
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, key: str | None) -> Failure:
-    """What an upstream's answer of status 300 or more becomes."""
+    """What an upstream's answer becomes whose status is no success."""
     if status in _TELLS_OF_KEYS:
         message = "The upstream does not let this server in; its operator has to mend the key."
         return Failure(502, message, code="upstream_unauthorized")
     if status < 400:
         return broken("The upstream answers with a redirect, which is not followed.")
+    if status not in _STATUSES:
+        return broken("The upstream answers with a status that there is not.")
     told = _told(body)
     message = _masked(told.get("message"), key) or _plain(status)
     kind, code = _word(told.get("type")), _word(told.get("code"))
@@ -100,7 +103,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str | Non
     back = [
         (name.encode(), value.encode())
         for name in _RETRY_HEADERS
-        if (value := headers.get(name)) and (name[0] == "x" or _RETRY_AFTER.fullmatch(value))
+        if (value := headers.get(name)) and _RETRY.fullmatch(value)
     ]
     busy = status in {429, 503}
     if busy and not any(name == b"retry-after" for name, _ in back):

@@ -202,7 +202,7 @@ class _Exchange:
     async def _take(
         self, response: aiohttp.ClientResponse, upstream: Upstream, timeouts: TimeoutsConfig
     ) -> Failure | None:
-        if response.status >= 300:
+        if not 200 <= response.status < 300:
             told = await _beginning(response.content)
             found = failure.refused(response.status, response.headers, told, upstream.key)
             if response.status == 429:
@@ -253,7 +253,7 @@ class _Exchange:
         ):
             return failure.broken("The upstream's answer is not JSON.")
         headers = [
-            (name.encode(), value.encode("latin-1"))
+            (name.encode(), value.encode(errors="surrogateescape"))  # the bytes that came
             for name in _PASS_DOWN
             if (value := response.headers.get(name))
         ]

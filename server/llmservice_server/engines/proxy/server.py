@@ -78,6 +78,7 @@ async def _run(app: Gateway, config: ServerConfig, listening: socket.socket) -> 
         uvicorn.Config(
             app,
             http=guarded(HttpToolsProtocol, config.http),
+            ws="none",  # there is no such route, and a handshake's refusal has no shape
             lifespan="on",
             log_config=None,
             log_level=config.log_level,
