@@ -29,3 +29,5 @@ def attach(app: FastAPI, context: Context) -> None:
         app.include_router(router)
     # Starlette's own, which a router raises: an engine answers FastAPI's itself, where it wants to.
     app.add_exception_handler(HTTPException, errors.no_route)
+    for kind in errors.MISREAD:
+        app.add_exception_handler(kind, errors.misread)

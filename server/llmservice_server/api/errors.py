@@ -6,6 +6,7 @@ have a shape of their own is the gateway's business.
 """
 
 import json
+import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
@@ -23,6 +24,9 @@ _MAX_FAULTS = 5  # faults named in one sentence; the rest is counted
 _RETRY_AFTER = "1"
 _UNROUTED = {404: "not_found", 405: "method_not_allowed"}
 _CLOSED = 499  # nginx's status of a client that left; nobody reads it
+_READS = "solve_dependencies"  # FastAPI's, around the models of a request
+MISREAD = (AttributeError, LookupError)
+"""What an engine's models raise and its own handlers take for a fault of the server."""
 
 
 class OpenAIErrorBody(BaseModel):
@@ -115,6 +119,18 @@ async def no_route(_: Request, error: Exception) -> Response:
         "code": _UNROUTED.get(error.status_code, "invalid_request"),
     }
     return JSONResponse({"error": told}, error.status_code, error.headers)
+
+
+async def misread(_: Request, error: Exception) -> Response:
+    """What a model's own code raised over a field that it did not expect, as vLLM's does.
+
+    Raises:
+        Exception: the same, where it was not raised while a request was read.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    if all(frame.f_code.co_name != _READS for frame, _ in frames):
+        raise error
+    return _wrong("a field of the body is of a type that it cannot be", None)
 
 
 class Route(APIRoute):

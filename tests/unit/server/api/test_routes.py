@@ -8,11 +8,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
+from llmservice_server import api
 from llmservice_server.config import ApiConfig, LimitsConfig
 from prometheus_client import REGISTRY
+from pydantic import BaseModel, model_validator
 
 from tests.unit.server.api.openai_engine import OpenAIEngine, Running, running
+from tests.unit.server.layer import context
+from tests.unit.server.small_engine import listening
 
 _USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 _END = {"finish_reason": "stop", "model": "small", "usage": _USAGE}
@@ -447,3 +451,31 @@ async def test_the_callers_key_reaches_the_engine_and_its_cookie_does_not() -> N
     assert seen[0]["authorization"] == "Bearer k"
     assert seen[0]["traceparent"] == "00-a-b-01"
     assert "cookie" not in seen[0]
+
+
+class _Presuming(BaseModel):
+    options: dict[str, int]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        fields["options"].get("x")
+        return fields
+
+
+async def test_what_an_engines_models_raise_is_400_and_what_its_routes_do_is_not() -> None:
+    app = FastAPI()
+
+    @app.post("/presuming")
+    async def presuming(asked: _Presuming) -> int:
+        return asked.options["y"]
+
+    api.attach(app, context())
+    async with listening(app) as port, httpx2.AsyncClient() as client:
+        url = f"http://127.0.0.1:{port}/presuming"
+        for wrong in ({"options": "x"}, {"options": []}, {}):
+            answer = await client.post(url, json=wrong)
+            assert answer.status_code == 400
+            assert "type" in _sentence(answer)
+        assert (await client.post(url, json={"options": {"y": 1}})).status_code == 200
+        assert (await client.post(url, json={"options": {"x": 1}})).status_code == 500
