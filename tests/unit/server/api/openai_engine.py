@@ -5,6 +5,7 @@ What is asked decides what happens: see ``_refusal`` and ``_pieces``. It keeps w
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ import httpx2
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from llmservice_server import api
-from llmservice_server.config import ApiConfig, LimitsConfig, ModelConfig, ServerConfig
+from llmservice_server.config import ApiConfig, ModelConfig, ServerConfig
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.context import Context, Probe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tests.unit.server.small_engine import listening
 
@@ -68,7 +70,7 @@ class OpenAIEngine:
         return {"version": "1.2.3"}
 
     async def _metrics(self) -> Response:
-        return Response("# TYPE up gauge\nup 1\n", media_type="text/plain")
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def _tokenize(self, request: Request) -> Any:
         body = await request.json()
@@ -146,7 +148,7 @@ def _refusal(words: str, model: str) -> Response | None:
         return Response("<html>", 200, media_type="text/html")
     if model not in {"small", "french"}:
         return _error(404, f"The model `{model}` does not exist.", "NotFoundError", "model")
-    if words.isdigit():
+    if re.fullmatch("[45][0-9]{2}", words):
         return _error(int(words), f"it is a {words}", "SomeError", None)
     if words == "unauthorized":
         return JSONResponse({"error": "Unauthorized"}, 401)
@@ -171,15 +173,15 @@ class Running:
 async def running(
     engine: OpenAIEngine | None = None,
     on: ApiConfig | None = None,
-    limits: LimitsConfig | None = None,
+    **parts: Any,
 ) -> AsyncIterator[Running]:
     engine = engine or OpenAIEngine()
     model = ModelConfig(uri="hf://org/small", source="org/small", served_name="small")
-    config = ServerConfig(model=model, api=on or ApiConfig(), limits=limits or LimitsConfig())
+    config = ServerConfig(model=model, api=on or ApiConfig(), **parts)
     context = Context(config, engine)
     app = engine.app()
     api.attach(app, context)
-    async with listening(Gateway(app, context)) as port:
+    async with listening(Gateway(app, context), config.http) as port:
         url = f"http://127.0.0.1:{port}"
         async with httpx2.AsyncClient(base_url=url, timeout=10) as client:
             while context.lifecycle.phase.value == "starting":

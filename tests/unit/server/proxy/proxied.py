@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import uvicorn
 from llmservice_server import api
-from llmservice_server.config import EngineConfig, ServerConfig
+from llmservice_server.config import EngineConfig, HttpConfig, ServerConfig
 from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.proxy.application import Application
 from llmservice_server.engines.proxy.server import ProxyEngine
@@ -42,10 +42,13 @@ def chat(model: str = "m", *, stream: bool = False) -> dict[str, Any]:
 
 @asynccontextmanager
 async def proxied(
-    *upstreams: dict[str, Any], ready: bool = True, **timeouts: float
+    *upstreams: dict[str, Any],
+    ready: bool = True,
+    http: HttpConfig | None = None,
+    **timeouts: float,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     file = {"engine": {"type": "proxy", "upstreams": list(upstreams), "timeouts": timeouts}}
-    config = ServerConfig.model_validate(file)
+    config = ServerConfig.model_validate(file).model_copy(update={"http": http or HttpConfig()})
     assert isinstance(config.engine, EngineConfig)
     context = Context(config, ProxyEngine())
     made = [Upstream(u, KEY if u.api_key else None) for u in config.engine.upstreams]
@@ -60,6 +63,7 @@ async def proxied(
             log_config=None,
             access_log=False,
             http=guarded(HttpToolsProtocol, config.http),
+            ws="none",
         )
     )
     interrupt = signal.getsignal(signal.SIGINT)

@@ -55,6 +55,19 @@ def completion(text: str = "Paris") -> Behaviour:
     return answer(200, json.dumps({"choices": [{"message": {"content": text}}]}).encode())
 
 
+def as_asked(up: "Upstream") -> Behaviour:
+    """Whole or streamed, as each request asks."""
+
+    def behave(writer: asyncio.StreamWriter) -> Awaitable[None]:
+        if up.seen[-1].json.get("stream") is True:
+            kind, body = "text/event-stream", CHUNK + DONE
+        else:
+            kind, body = "application/json", b'{"choices": [{"message": {"content": "Paris"}}]}'
+        return answer(200, body, f"content-type: {kind}", "connection: close")(writer)
+
+    return behave
+
+
 def chunked(piece: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(piece), piece)
 
