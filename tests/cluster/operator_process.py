@@ -45,7 +45,7 @@ class Operator:
         ).start()
 
     def wait_ready(self, *, leads: bool = True) -> None:
-        self.wait(lambda: self._answer("/readyz") is not None, "ready")
+        self.wait(self.ready, "ready")
         if leads:
             self.wait(self.leads, "leading")
 
@@ -58,6 +58,9 @@ class Operator:
 
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def ready(self) -> bool:
+        return self._answer("/readyz") is not None
 
     def leads(self) -> bool:
         return self.metric('leader_election_master_status{name="llmservice-operator"}') == 1

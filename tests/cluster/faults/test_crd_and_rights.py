@@ -56,10 +56,13 @@ def test_a_crd_that_is_deleted_and_comes_back(
     eventually("the garbage collector knows the kind", lambda: not kube.get("LLMService", "seen"))
     kube.create(services.minimal("again"))
     converged("again")
+    ended = 'llmservice_operator_watch_restarts_total{kind="LLMService",reason="failed"}'
+    before = behind.metric(ended)
     crd(False)
     eventually("its children go", lambda: not kube.children("again"))
+    behind.wait(lambda: behind.metric(ended) > before, "told that the kind is gone")
+    assert behind.ready()  # there is nothing that it does not know
     converged()
-    behind.wait_ready()  # there is nothing that it does not know
     crd(True)
     kube.create(services.minimal("again"))
     converged("again")
