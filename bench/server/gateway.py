@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.server import load, request
@@ -39,12 +40,15 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             await load.whole(subject, _AT_ONCE, _SECONDS, body)
         busy: dict[str, list[load.Load]] = {subject.name: [] for subject in subjects}
         alone: dict[str, list[load.Load]] = {subject.name: [] for subject in subjects}
+        memory = _Memory(subjects[1])
         for number in range(rounds):
             say(f"gateway: round {number + 1} of {rounds}")
             for subject in order(subjects, number):
                 alone[subject.name].append(await load.whole(subject, 1, _SECONDS, body))
                 busy[subject.name].append(await load.whole(subject, _AT_ONCE, _SECONDS, body))
-        requests, grown = await _soaked(subjects[1], rounds, body)
+            memory.sent(busy[memory.gateway.name][-1], alone[memory.gateway.name][-1])
+        await memory.soak(_FIRST + rounds * _MORE, body)
+        grown = memory.grown
     bare, own = alone.values()
     without, much = busy.values()
     return [
@@ -55,7 +59,10 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
         _added("inside: p99", *_both(inside, 1), 300),
         _added("inside: a streamed chunk", *_both(inside, 2), 2),
         Figure(
-            f"gateway: memory from {_FIRST:,} to {requests:,} requests", [grown], "MiB", target=1
+            f"gateway: memory from {_FIRST:,} to {memory.requests:,} requests",
+            [grown],
+            "MiB",
+            target=1,
         ),
     ]
 
@@ -93,15 +100,26 @@ async def _inside(rounds: int) -> list[dict[str, list[float]]]:
     return json.loads(said)
 
 
-async def _soaked(gateway: Server, rounds: int, body: Path) -> tuple[int, float]:
-    """How many requests it was sent, and the MiB by which it grew beyond the first of them."""
-    done, before = 0, 0.0
-    whole = _FIRST + rounds * _MORE
-    while done < whole:
-        if done < _FIRST:
-            done += (await load.whole(gateway, _AT_ONCE, _SECONDS, body)).requests
-            before = gateway.resident()
-        else:
-            say(f"gateway: {done:,} of {whole:,} requests for its memory")
-            done += (await load.whole(gateway, _AT_ONCE, _SOAK, body)).requests
-    return done, gateway.resident() - before
+@dataclass
+class _Memory:
+    """What the gateway grows by, beyond its first requests."""
+
+    gateway: Server
+    requests: int = 0
+    _before: float = 0.0
+
+    @property
+    def grown(self) -> float:
+        """MiB."""
+        return self.gateway.resident() - self._before
+
+    def sent(self, *loads: load.Load) -> None:
+        self.requests += sum(found.requests for found in loads)
+        if not self._before and self.requests >= _FIRST:
+            self._before = self.gateway.resident()
+
+    async def soak(self, until: int, body: Path) -> None:
+        while self.requests < until:
+            say(f"gateway: {self.requests:,} of {until:,} requests for its memory")
+            seconds = _SOAK if self.requests >= _FIRST else _SECONDS
+            self.sent(await load.whole(self.gateway, _AT_ONCE, seconds, body))
