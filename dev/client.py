@@ -1,7 +1,7 @@
 """A pod that only waits, in which the demo and the tests run their client programs.
 
-The programs are handed over as text and need only the standard library; the pod is as restricted
-as any other, so that what a program reaches is what any pod of the cluster reaches.
+The programs are handed over as text and need only what the pod's image holds; the pod is as
+restricted as any other, so that what a program reaches is what any pod of the cluster reaches.
 """
 
 import json
@@ -13,35 +13,48 @@ from typing import Any
 from devcluster import Cluster, tools
 
 NAME = "client"
+_RUNS = {".py": ("python3", "-c"), ".mjs": ("node", "--input-type=module", "-e")}
 
 
-def start(cluster: Cluster, namespace: str, image: str) -> None:
+def start(cluster: Cluster, namespace: str, image: str, name: str = NAME) -> None:
     """Start the pod, in place of one that ran before; returns once it is Ready."""
-    cluster.kubectl("-n", namespace, "delete", "pod", NAME, "--ignore-not-found")
-    manifest = json.dumps(_pod(namespace, image))
+    cluster.kubectl("-n", namespace, "delete", "pod", name, "--ignore-not-found")
+    manifest = json.dumps(_pod(namespace, image, name))
     cluster.kubectl("apply", "-f", "-", input=manifest)
     cluster.kubectl(
-        "wait", "-n", namespace, f"pod/{NAME}", "--for=condition=Ready", "--timeout=60s", timeout=70
+        "wait", "-n", namespace, f"pod/{name}", "--for=condition=Ready", "--timeout=60s", timeout=70
     )
 
 
 def popen(
-    cluster: Cluster, namespace: str, program: Path, *arguments: str, **options: Any
+    cluster: Cluster,
+    namespace: str,
+    program: Path,
+    *arguments: str,
+    pod: str = NAME,
+    **options: Any,
 ) -> subprocess.Popen[str]:
-    """Start a Python program inside the pod; `options` are Popen's, for its input and output."""
-    command = ["exec", "-i", "-n", namespace, NAME, "--", "python3", "-c", program.read_text()]
+    """Start a program inside the pod; `options` are Popen's, for its input and output."""
+    command = ["exec", "-i", "-n", namespace, pod, "--", *_RUNS[program.suffix]]
     return subprocess.Popen(
-        [str(tools.path("kubectl")), *command, *arguments],
+        [str(tools.path("kubectl")), *command, program.read_text(), *arguments],
         env={**os.environ, **cluster.env()},
         text=True,
         **options,
     )
 
 
-def run(cluster: Cluster, namespace: str, program: Path, *arguments: str, timeout: float) -> str:
+def run(
+    cluster: Cluster,
+    namespace: str,
+    program: Path,
+    *arguments: str,
+    timeout: float,
+    pod: str = NAME,
+) -> str:
     """What the program prints; CalledProcessError where it fails."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    running = popen(cluster, namespace, program, *arguments, **pipes)
+    running = popen(cluster, namespace, program, *arguments, pod=pod, **pipes)
     try:
         out, err = running.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -54,7 +67,7 @@ def run(cluster: Cluster, namespace: str, program: Path, *arguments: str, timeou
     return out
 
 
-def _pod(namespace: str, image: str) -> dict[str, Any]:
+def _pod(namespace: str, image: str, name: str) -> dict[str, Any]:
     container = {
         "name": "client",
         "image": image,
@@ -77,5 +90,5 @@ def _pod(namespace: str, image: str) -> dict[str, Any]:
         },
         "containers": [container],
     }
-    metadata = {"name": NAME, "namespace": namespace}
+    metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

@@ -25,8 +25,8 @@ from dev.reference import reference
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
 _CRD = "llmservice.io_llmservices.yaml"
 # requirements.lock is the development environment; the others are what the images hold, the Go that
-# is brought where there is none, the package with the demo's model, and what the server is measured
-# beside
+# is brought where there is none, the package with the demo's model, what the server is measured
+# beside, and the tests' clients
 _LOCKS = {
     "requirements.lock": (
         *("pyproject.toml", "--group", "dev", "--universal", "--extra", "proxy"),
@@ -46,6 +46,7 @@ _LOCKS = {
         f"bench/server/rivals/{rival}.lock": (f"bench/server/rivals/{rival}.in", "--universal")
         for rival in ("litellm", "router")
     },
+    "tests/e2e/clients/requirements.lock": ("tests/e2e/clients/requirements.in", "--universal"),
 }
 _COMPILE = (
     *(".venv/bin/uv", "pip", "compile", "--quiet", "--python-version", "3.11"),

@@ -39,6 +39,14 @@ def server(builder: Builder, base: str) -> str:
     return _image(builder, "server", "server", "cpu", base)
 
 
+def clients() -> str:
+    """Build the image with OpenAI's own clients, which the e2e tests alone need; its tag."""
+    place = _ROOT / "tests/e2e/clients"
+    with images.builder() as builder, step("image of the clients", "packages the first time"):
+        build = Build(place, place / "Dockerfile", args={"BASE_IMAGE": builder.base()})
+        return builder.image(build, "llmservice/clients")
+
+
 def load(cluster: Cluster, built: Images) -> None:
     """Give the cluster's node all images, moving only the layers that it lacks."""
     for image in (built.operator, built.server, built.proxy):

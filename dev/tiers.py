@@ -19,8 +19,8 @@ from devcluster import failures, tools
 from dev import lint
 
 _PREPARE = (
-    "from devcluster import failures; from dev import stack\n"
-    "with failures.told('images'): stack.prepare()"
+    "from devcluster import failures; from dev import images, stack\n"
+    "with failures.told('images'): stack.prepare(); images.clients()"
 )
 _PREPARE_SECONDS = 7200
 _END_SECONDS = 60

@@ -16,12 +16,13 @@ from devcluster import imagestore
 
 # the paths where Dockerfiles see the secrets `ca` and `env`
 _CA = "/run/secrets/ca"
-_CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT")
+_CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS")
 _PASSED = (
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
     "UV_DEFAULT_INDEX",
     "UV_INDEX",
+    "NPM_CONFIG_REGISTRY",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -50,7 +51,7 @@ def files(environment: Mapping[str, str] = os.environ) -> Generator[dict[str, Pa
 
 
 def exports(environment: Mapping[str, str], *, has_ca: bool) -> str:
-    """A shell file for pip and uv inside a build; uv gets pip's index unless it has one."""
+    """A shell file for pip, uv and npm inside a build; uv gets pip's index unless it has one."""
     passed = {name: environment[name] for name in _PASSED if environment.get(name)}
     if "PIP_INDEX_URL" in passed:
         passed.setdefault("UV_DEFAULT_INDEX", passed["PIP_INDEX_URL"])

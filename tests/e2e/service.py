@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,13 @@ _T = TypeVar("_T")
 Manifest = dict[str, Any]
 START_SECONDS = 600.0  # a minute on two idle cores, many times that on busy ones
 _SEEN_SECONDS = 180.0  # for what takes seconds there
+CHILDREN = (
+    "deployments,replicasets,pods,services,endpointslices,configmaps,serviceaccounts,"
+    "poddisruptionbudgets,horizontalpodautoscalers"
+)
 _ASK = Path("dev/ask.py")
 _LOAD = Path("tests/e2e/load.py")
+_ENDING = Path("tests/e2e/ending.py")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,22 @@ class Service:
             "-n", self.namespace, "create", "-f", "-", "-o", "json", input=text
         )
         return json.loads(created)
+
+    @contextmanager
+    def made(self, spec: Manifest) -> Iterator[None]:
+        """There for the time of the block, with this spec."""
+        self.create(
+            {
+                "apiVersion": "llmservice.io/v1alpha1",
+                "kind": "LLMService",
+                "metadata": {"name": self.name},
+                "spec": spec,
+            }
+        )
+        try:
+            yield
+        finally:
+            self.kubectl("delete", "llm", self.name, "--ignore-not-found")
 
     def get(self) -> Manifest:
         return json.loads(self.kubectl("get", "llm", self.name, "-o", "json"))
@@ -112,6 +133,32 @@ class Service:
         finally:
             forwarding.kill()
             forwarding.wait()
+
+    def seen_ending(
+        self,
+        pod: Manifest,
+        streams: int,
+        phases: Mapping[str, Callable[[], None]],
+        seconds: int = 60,
+    ) -> dict[str, Any]:
+        """What ending.py sees of the pod; `phases` says what is done when one begins.
+
+        seconds: of each stream, roughly; a machine that becomes less busy needs fewer.
+        """
+        address = f"http://{pod['status']['podIP']}:8000/v1"
+        arguments = (_ENDING, address, self.name, str(streams), str(seconds))
+        with client.popen(
+            self.cluster, self.namespace, *arguments, stdout=subprocess.PIPE
+        ) as program:
+            try:
+                assert program.stdout
+                for line in program.stdout:
+                    if line.startswith("{"):
+                        return json.loads(line)
+                    phases.get(line.strip(), lambda: None)()
+            finally:
+                program.kill()
+        raise AssertionError("the program ended without a word")
 
     @contextmanager
     def load(self, *kinds: str) -> Iterator["Load"]:

@@ -47,18 +47,8 @@ def test_what_the_resource_names_and_is_not_there_is_named(
     service: Service, model: dict[str, Any], reason: str, named: str
 ) -> None:
     other = Service(service.cluster, service.namespace, f"lacks-{named}")
-    other.create(
-        {
-            "apiVersion": "llmservice.io/v1alpha1",
-            "kind": "LLMService",
-            "metadata": {"name": other.name},
-            "spec": {"model": model},
-        }
-    )
-    try:
+    with other.made({"model": model}):
         assert named in other.wait("Degraded", reason)
-    finally:
-        other.kubectl("delete", "llm", other.name)
 
 
 def test_a_server_with_a_broken_configuration_exits_2_and_says_which_field(

@@ -9,7 +9,7 @@ import pytest
 from llmservice_operator.report import PROGRESS
 
 from tests.e2e import writes
-from tests.e2e.service import START_SECONDS, Service, wait_for
+from tests.e2e.service import Service, wait_for
 
 _SILENCE_SECONDS = PROGRESS + 2.0  # longer than the operator puts anything off
 # Writes of the last pod's end, once every other is up to date: by the operator and by Kubernetes.
@@ -50,22 +50,6 @@ def _answers(service: Service) -> bool:
         return "Paris" in service.ask("What is the capital of France?")
     except subprocess.SubprocessError:
         return False
-
-
-def test_a_deleted_pod_is_replaced_and_missed_meanwhile(service: Service) -> None:
-    """That it is missed is the control of test_rollout.py and of test_scaling.py."""
-    (old,) = service.items("pods")
-
-    with service.load("fresh", "pooled", "streams", "models") as clients:
-        # returns once it is gone, its streams ended
-        service.kubectl("delete", "pod", old["metadata"]["name"], timeout=START_SECONDS)
-        time.sleep(3)
-        report = clients.stop()
-
-    assert {"fresh", "models"} <= {failure.split()[0] for failure in report["failures"]}
-    service.wait_settled()
-    (new,) = service.items("pods")
-    assert new["metadata"]["uid"] != old["metadata"]["uid"]
 
 
 def test_a_deleted_deployment_is_made_again(service: Service) -> None:

@@ -34,7 +34,7 @@ def newer_image(service: Service, tmp_path: Path) -> Iterator[str]:
 def test_a_newer_image_and_argument_roll_out_without_a_failed_request(
     service: Service, newer_image: str
 ) -> None:
-    """Its control is in test_healing.py: the same clients see a pod that nothing replaces first."""
+    """Its control is in test_clients.py: the same clients see a pod that nothing replaces first."""
     (old,) = service.items("pods")
 
     with service.load("models") as light:

@@ -37,9 +37,8 @@ def test_a_bundle_is_named_by_where_the_build_sees_it(tmp_path: Path) -> None:
 
     with buildsecrets.files({"PIP_CERT": str(bundle)}) as given:
         assert given["ca"] == bundle
-        assert shell(given["env"].read_text(), "$SSL_CERT_FILE $PIP_CERT") == (
-            "/run/secrets/ca /run/secrets/ca"
-        )
+        named = shell(given["env"].read_text(), "$SSL_CERT_FILE $PIP_CERT $NODE_EXTRA_CA_CERTS")
+        assert named == " ".join(["/run/secrets/ca"] * 3)
         written = given["env"]
     assert not written.exists()
 
