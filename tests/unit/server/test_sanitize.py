@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llmservice_server.config import HttpConfig
 from llmservice_server.gateway.asgi import Receive, Scope, Send, answer_json
-from llmservice_server.gateway.json_body import parsed
+from llmservice_server.gateway.json_body import MOST_CONTAINERS, MOST_VALUES, parsed
 from llmservice_server.gateway.sanitize import Sanitize
 
 from tests.unit.server.layer import Exchange, context
@@ -119,6 +120,36 @@ async def test_json_that_an_engine_could_stumble_over_is_refused(body: bytes, sa
     assert exchange.status == 400
     assert says in exchange.error["message"]
     assert engine.body is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": [%s1]}' % (b"[]," * MOST_CONTAINERS),
+        b'{"a": [%s1]}' % (b"{}," * MOST_CONTAINERS),
+        b'{"a": [%s1]}' % (b"1," * MOST_VALUES),
+        b'{"\\"": [%s"\\"[[["]}' % (b"[]," * MOST_CONTAINERS),
+        b'{"a": [%s"' % (b"[]," * MOST_CONTAINERS) + b'\\"' * 100_000,
+    ],
+    ids=["lists", "objects", "numbers", "after a text", "without an end"],
+)
+def test_more_values_than_can_be_read_at_once_are_refused(body: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError, match="values"):
+        parsed(body)
+    assert time.process_time() - began < 5  # not again for each quotation mark
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": "%s", "b\\"": "\\\\"}' % (b'[{,\\"' * MOST_VALUES),
+        b"[%s1]" % (b"12345," * 300_000),
+    ],
+    ids=["in a text", "tokens"],
+)
+def test_long_texts_and_many_tokens_pass(body: bytes) -> None:
+    parsed(body)
 
 
 @pytest.mark.parametrize(
