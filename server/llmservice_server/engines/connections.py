@@ -107,6 +107,11 @@ class _Guard(_Uvicorn):
         if len(self.connections) > min(self.bounds.max_connections, _open_files()):
             self._make_room()
 
+    def give_up(self) -> None:
+        """End the connection at once if an answer is under way, which its client sees is cut."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.patient.pop(self, None)
         self._expect(None)

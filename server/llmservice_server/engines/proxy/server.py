@@ -27,6 +27,9 @@ from llmservice_server.gateway.context import Context, Probe
 # As for vLLM: longer than the pools of clients and proxies keep a connection.
 _KEEP_ALIVE_SECONDS = 75
 
+# After the drain, for clients to take the last bytes of what was finished.
+_LEAVE_SECONDS = 2
+
 _log = logging.getLogger("llmservice.proxy")
 
 
@@ -86,11 +89,14 @@ async def _run(app: Gateway, config: ServerConfig, listening: socket.socket) -> 
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_LEAVE_SECONDS,
         )
     )
 
     def stop() -> None:
         server.should_exit = True
+        for connection in list(server.server_state.connections):
+            connection.give_up()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

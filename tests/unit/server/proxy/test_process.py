@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.unit.server.proxy.proxied import CHAT, chat, to
-from tests.unit.server.proxy.upstream_double import CHUNK, DONE, KEY, stream, upstream
+from tests.unit.server.proxy.upstream_double import CHUNK, DONE, KEY, endless, stream, upstream
 
 
 @dataclass
@@ -32,7 +33,8 @@ async def _start(folder: Path, upstream_url: str, port: int, **env: str) -> Runn
     file = folder / "config.yaml"
     of_upstream = to(upstream_url, apiKey={"variable": "THE_KEY"})
     engine = {"type": "proxy", "upstreams": [of_upstream]}
-    file.write_text(json.dumps({"port": port, "drain": {"graceSeconds": 1}, "engine": engine}))
+    drain = {"graceSeconds": 1, "timeoutSeconds": 5}
+    file.write_text(json.dumps({"port": port, "drain": drain, "engine": engine}))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "llmservice_server", "serve", "--config", str(file)),
         stdout=asyncio.subprocess.PIPE,
@@ -78,6 +80,27 @@ async def test_what_is_in_flight_is_finished_and_it_ends_with_0_and_no_key_in_it
         out, err = await asyncio.wait_for(running.process.communicate(), 20)
         assert running.process.returncode == 0
         assert KEY.encode() not in out + err
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(signal.SIGTERM, 6), (signal.SIGINT, 0)])
+async def test_a_stream_without_an_end_does_not_keep_it_from_ending(
+    tmp_path: Path, told: signal.Signals, seconds: float
+) -> None:
+    async with (
+        upstream(endless(0.1)) as a,
+        _ready(tmp_path, a.url) as running,
+        httpx2.AsyncClient(base_url=running.url, timeout=30) as client,
+    ):
+        streamed = asyncio.create_task(client.post(CHAT, json=chat(stream=True)))
+        while not a.seen:
+            await asyncio.sleep(0.01)
+        running.process.send_signal(told)
+        out, err = await asyncio.wait_for(running.process.communicate(), seconds + 15)
+        assert running.process.returncode == 0
+        assert b"Traceback" not in out + err
+        with pytest.raises(httpx2.TransportError):  # cut, and seen as such
+            await streamed
+        assert a.left == 1
 
 
 async def test_without_its_key_it_ends_with_2_and_a_line_that_names_the_variable(
