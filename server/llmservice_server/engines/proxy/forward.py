@@ -277,6 +277,7 @@ class _Exchange:
         self._watch.held = True
         await self._send(message)
         self._watch.held = False
+        self._watch.arrived()
 
     async def _break_off(self, found: Failure) -> None:
         # An answer that is no stream cannot say it: left unfinished, its connection is cut.

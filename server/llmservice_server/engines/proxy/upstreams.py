@@ -104,10 +104,13 @@ class Upstreams:
             return f"{upstream.name}: it does not take the key"
         if status >= 500:
             return f"{upstream.name}: it answers with status {status}"
+        if status == 429 and upstream in self._unlisted:
+            return f"{upstream.name}: it answers with status {status}"
         if upstream.lists_its_own:
-            if status != 200:
+            if status == 200:
+                upstream.models = {name: name for name in listed}
+            else:  # what it listed before it still has
                 _log.warning("%s lists no models (status %d); name them", upstream.name, status)
-            upstream.models = {name: name for name in listed}
             self._unlisted.discard(upstream)
             self._route()
         return None

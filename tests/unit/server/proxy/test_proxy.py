@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from llmservice_server.engines.proxy import upstreams
 
 from tests.unit.server.proxy.proxied import CHAT, chat, proxied, to
 from tests.unit.server.proxy.upstream_double import (
@@ -94,6 +95,19 @@ async def test_without_names_an_upstreams_own_list_counts() -> None:
             "own",
             "other",
         ]
+        assert (await client.post(CHAT, json=chat("own"))).status_code == 200
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 429])
+async def test_what_an_upstream_listed_it_has_until_it_lists_something_else(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for often in ("_LISTED_EVERY", "_UNLISTED_EVERY"):
+        monkeypatch.setattr(upstreams, often, 0.05)
+    async with upstream(models=listing("own")) as a, proxied({"url": a.url}) as client:
+        assert (await client.post(CHAT, json=chat("own"))).status_code == 200
+        a.models, looks = answer(status, b"{}"), a.looks
+        await _until(lambda: a.looks > looks + 1)
         assert (await client.post(CHAT, json=chat("own"))).status_code == 200
 
 

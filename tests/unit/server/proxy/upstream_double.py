@@ -114,6 +114,8 @@ class Upstream:
     models: Behaviour = field(default_factory=lambda: listing("m"))
     seen: list[Seen] = field(default_factory=list[Seen])
     """The POSTs that came."""
+    looks: int = 0
+    """The GETs."""
     left: int = 0
     """Connections that were closed while it answered."""
     sent: int = 0
@@ -145,6 +147,7 @@ async def upstream(
         try:
             method, seen = await _request(reader)
             if method == "GET":
+                made.looks += 1
                 await made.models(writer)
                 return
             made.seen.append(seen)
