@@ -28,7 +28,7 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
         "env": _environment(service),
         "resources": {"requests": dict(asked.requests), **limits},
         "startupProbe": {
-            "httpGet": {"path": "/readyz", "port": "http"},
+            "httpGet": {"path": _started(service), "port": "http"},
             "periodSeconds": _STARTUP_PERIOD,
             # Longer, and each try of a server that hangs would stretch the time it has.
             "timeoutSeconds": _STARTUP_PERIOD,
@@ -57,6 +57,14 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts(service),
     }
+
+
+def _started(service: LLMService) -> str:
+    """What answers 200 once a restart would not help any more.
+
+    A proxy is ready when an upstream is, which may take longer than any start.
+    """
+    return "/livez" if service.spec.engine.type == "proxy" else "/readyz"
 
 
 def _environment(service: LLMService) -> list[Manifest]:

@@ -6,7 +6,7 @@ from llmservice_operator.placement.parameters import parameter_count
 _BILLION = 10**9
 _MINUTE = 60
 _UNKNOWN = 30 * _MINUTE
-_PROXY = _MINUTE  # it is there in 2 s; the rest is for an upstream that is late
+_PROXY = _MINUTE  # it is there in 2 s; the rest is for a node that is busy
 _ROLLOUT_SLACK = 10 * _MINUTE
 
 
