@@ -98,7 +98,7 @@ class Listener:
     def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
-        status, body = self._check(path) if method in {b"GET", b"HEAD"} else (503, _error())
+        status, body = self._check(path) if method in {b"GET", b"HEAD"} else (503, _error(path))
         content = json.dumps(body, separators=(",", ":")).encode()
         lines = [
             f"HTTP/1.1 {status} {_REASONS[status]}",
@@ -117,7 +117,7 @@ class Listener:
         if path == b"/status":
             return 200, {"status": "loading", **self._startup.told(), "uptime_seconds": uptime}
         if path not in {b"/readyz", b"/health"}:
-            return 503, _error()
+            return 503, _error(path)
         loading = {"status": "loading", **self._startup.now.told()}
         if path == b"/readyz":
             return 503, loading
@@ -125,6 +125,10 @@ class Listener:
         return 503, {**loading, **_LOADS, **now}
 
 
-def _error() -> Told:
-    kind = "service_unavailable"  # the shape of gateway/asgi.py's answer_error
+def _error(path: bytes) -> Told:
+    """In the shape of the route, as gateway/asgi.py and gateway/predict_errors.py have it."""
+    kind = "service_unavailable"
+    if path in {b"/predict", b"/predict/batch"}:
+        told = {"message": _LOADING, "details": None, "timestamp": date(time.time())}
+        return {"error": kind, **told, "request_id": None}
     return {"error": {"message": _LOADING, "type": kind, "param": None, "code": kind}}

@@ -87,6 +87,16 @@ async def test_a_request_is_told_to_come_again_in_openais_shape(
     assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+async def test_a_prediction_is_told_so_in_the_shape_of_predictions(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    answer = await client.post(path, json={"prompt": "x"})
+    told = answer.json()
+    assert (answer.status_code, told["error"]) == (503, "service_unavailable")
+    assert told.keys() == {"error", "message", "details", "timestamp", "request_id"}
+
+
 async def test_garbage_does_no_harm(listener: Listener, client: httpx2.AsyncClient) -> None:
     for garbage in (b"\0\r\n\r\n", b"GET\r\n\r\n", b"x" * 1_000_000, b""):
         reader, writer = await asyncio.open_connection("127.0.0.1", _port(listener.socket))
