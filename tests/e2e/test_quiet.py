@@ -3,7 +3,7 @@
 import os
 import time
 
-from bench.operator import samples
+from bench import proc
 from dev import stack
 from tests.e2e import writes
 from tests.e2e.service import Service
@@ -23,7 +23,7 @@ def test_nothing_is_written_and_no_cpu_used_while_nothing_changes(service: Servi
 
 def test_the_operator_stays_below_100_mib(service: Service) -> None:
     status = _in_operator(service, "cat", "/proc/1/status")
-    assert 0 < samples.mebibytes(status, "VmRSS") < 100
+    assert 0 < proc.mebibytes(status, "VmRSS") < 100
 
 
 def test_the_operators_image_adds_less_than_80_mb_to_its_base(service: Service) -> None:
@@ -77,7 +77,7 @@ def _in_operator(service: Service, *command: str) -> str:
 
 def _cpu_seconds(service: Service) -> float:
     stat = _in_operator(service, "cat", "/proc/1/stat")
-    return samples.cpu_seconds(stat, os.sysconf("SC_CLK_TCK"))  # a container's kernel is ours
+    return proc.cpu_seconds(stat, os.sysconf("SC_CLK_TCK"))  # a container's kernel is ours
 
 
 def _lease_version(service: Service) -> str:

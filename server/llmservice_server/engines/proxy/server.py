@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -95,7 +96,8 @@ async def _run(app: Gateway, config: ServerConfig, listening: socket.socket) -> 
 
     def stop() -> None:
         server.should_exit = True
-        for connection in list(server.server_state.connections):
+        connections: list[Any] = list(server.server_state.connections)
+        for connection in connections:
             connection.give_up()
 
     loop = asyncio.get_running_loop()
