@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -267,9 +267,12 @@ def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:
 
 def _decoded(text: bytes) -> Manifest:
     try:
-        return json.loads(text)
+        said: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ApiError(0, UNREADABLE, f"{error}; the answer has {len(text)} bytes") from error
+    if not isinstance(said, dict):
+        raise ApiError(0, UNREADABLE, f"no object; the answer has {len(text)} bytes")
+    return cast("Manifest", said)
 
 
 def _encoded(body: Manifest) -> bytes:
@@ -282,14 +285,14 @@ def _encoded(body: Manifest) -> bytes:
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
-    text = await response.text()
-    status: Manifest = {}
-    with suppress(ValueError, TypeError):  # a proxy's page, not the API server's Status
-        status = dict(json.loads(text))
-    causes: list[Manifest] = status.get("details", {}).get("causes", [])
-    reason = status.get("reason", response.reason or "")
-    if any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes):
-        reason = NAMESPACE_TERMINATING
+    text = await response.text(errors="replace")
+    reason, message = response.reason or "", text[:300]
+    # What is no Status is a proxy's page.
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        status: Manifest = dict(json.loads(text))
+        reason, message = str(status.get("reason", reason)), str(status.get("message", message))
+        causes: Any = (status.get("details") or {}).get("causes") or []
+        if any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes):
+            reason = NAMESPACE_TERMINATING
     wait = response.headers.get("Retry-After", "")
-    message = status.get("message", text[:300])
     return ApiError(response.status, reason, message, float(wait) if wait.isdigit() else 0.0)

@@ -51,11 +51,13 @@ class Reporter:
                 raise
             self._store.remove(known)
             return 0.0
-        self._told[key] = now
+        self._told[key] = time.monotonic()
         self._due.pop(key, None)
-        self._store.put(resource(answer))
+        written = resource(answer)
+        self._store.put(written)
         self._recorder.announce(known, transitions(known.status, status))
-        return 0.0
+        # What was not sent and still differs, somebody else wrote before we saw it.
+        return PAUSE if merge_patch(written.status, status).keys() - patch.keys() else 0.0
 
     def _when(self, known: Resource, status: Manifest, now: float, *, wrote: bool) -> float:
         """The time to write it."""

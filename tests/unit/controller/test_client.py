@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from llmservice_operator.client import Client
+from llmservice_operator.client import UNREADABLE, ApiError, Client
 from llmservice_operator.connection import Connection
 from llmservice_operator.kinds import LEASE, POD
 from llmservice_operator.leader import NotLeadingError
@@ -63,3 +63,24 @@ async def test_a_leader_deposed_until_the_bytes_leave_sends_no_write_but_the_lea
         await client.get(POD, "ns", "read")
         await client.close()
     assert received == ["led", "lease", "read"]
+
+
+_ODD = [b"caf\xe9 \xff", b"", b"null", b"[]", b'"text"', b"[" * 100_000]
+_DETAILS = [b"null", b'"text"', b"{}", b'{"causes": null}', b'{"causes": [null]}', b'{"causes": 1}']
+
+
+@pytest.mark.parametrize("body", [*_ODD, *(b'{"details": %s}' % each for each in _DETAILS)])
+async def test_whatever_a_proxy_answers_in_place_of_the_server_is_an_api_error(body: bytes) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=502 if request.path.endswith("refused") else 200, body=body)
+
+    async with serving(answer) as address:
+        client = Client(Connection(address, ssl.create_default_context()), lambda: None)
+        with pytest.raises(ApiError) as refused:
+            await client.get(POD, "ns", "refused")
+        assert refused.value.code == 502
+        if body in _ODD:
+            with pytest.raises(ApiError) as unreadable:
+                await client.get(POD, "ns", "read")
+            assert (unreadable.value.code, unreadable.value.reason) == (0, UNREADABLE)
+        await client.close()

@@ -32,6 +32,8 @@ class _World:
         self.untold = 0.0  # seconds, the longest that there were news
         self.hurried = 0  # news that were told in the very reconcile that wrote children
         self.changes = 0
+        self.others: Manifest = {}
+        """What somebody else wrote into the status before the next write of ours."""
         self._wanted: Manifest = {}
         self._news_since: float | None = None
         self.store = Store()
@@ -44,7 +46,8 @@ class _World:
 
     async def merge_status(self, *_: object) -> Manifest:
         self.writes.append(self.now)
-        return {"metadata": self._metadata(), "status": self._wanted}
+        others, self.others = self.others, {}
+        return {"metadata": self._metadata(), "status": {**self._wanted, **others}}
 
     def edit(self) -> None:
         """Somebody writes another spec."""
@@ -58,6 +61,9 @@ class _World:
 
     def announce(self, _: Resource, changed: Sequence[Manifest]) -> None:
         self.events += len(changed)
+
+    def waits(self) -> bool:
+        return self._due is not None
 
     def status(self) -> Manifest:
         known = self.store.resource(_KEY)
@@ -244,3 +250,21 @@ def test_a_child_that_is_written_again_and_again_does_not_silence_the_status(wor
     for number in range(100):
         world.come(0.3, _status(1, ready=f"{number}"), wrote=True)
     assert 20 <= len(world.writes) <= 31
+
+
+def test_what_somebody_else_wrote_meanwhile_is_set_right_a_second_later(world: _World) -> None:
+    world.come(5, {**_status(1), "url": "http://x"})
+    world.others = {"url": "http://wrong"}
+    world.come(5, {**_status(1, ready="False"), "url": "http://x"})
+    assert world.status()["url"] == "http://wrong"
+    assert world.waits()
+    world.come(PAUSE, {**_status(1, ready="False"), "url": "http://x"})
+    assert world.status()["url"] == "http://x"
+
+
+def test_what_the_server_makes_of_a_field_is_not_fought_over(world: _World) -> None:
+    """An older schema drops what it does not know."""
+    world.come(5, {**_status(1), "url": "http://x"})
+    world.others = {"url": "http://shortened"}
+    world.come(5, {**_status(1, ready="False"), "url": "http://y"})
+    assert not world.waits()
