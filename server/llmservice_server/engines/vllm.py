@@ -176,13 +176,18 @@ def serve(config: ServerConfig) -> None:
     require_model(config)
     with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
         logging_file = logs.configure(config.log_level, Path(folder))
+        compiles = _compiles()
         os.environ |= vllm_environment(
-            config, given=os.environ, logging_file=logging_file, plugins=_usual_plugins()
+            config,
+            given=os.environ,
+            logging_file=logging_file,
+            plugins=_usual_plugins(),
+            compiles=compiles,
         )
         os.environ[FOLDER] = folder
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  pods are reached by IP
         gateway = f"{VllmGateway.__module__}.{VllmGateway.__name__}"
-        argv = vllm_argv(config, host=host, middleware=gateway, compiles=_compiles())
+        argv = vllm_argv(config, host=host, middleware=gateway, compiles=compiles)
         startup = Startup(Notes(Path(folder)))
         _Serving.engine = VllmEngine(config)
         _Serving.context = Context(config, _Serving.engine, startup=startup)

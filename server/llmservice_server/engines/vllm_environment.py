@@ -15,13 +15,25 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 def vllm_environment(
-    config: ServerConfig, *, given: Mapping[str, str], logging_file: Path, plugins: Iterable[str]
+    config: ServerConfig,
+    *,
+    given: Mapping[str, str],
+    logging_file: Path,
+    plugins: Iterable[str],
+    compiles: bool,
 ) -> dict[str, str]:
-    """What to set beside `given`; `plugins` are those that vLLM loads when none is named."""
+    """What to set beside `given`; `plugins` are those that vLLM loads when none is named.
+
+    compiles: whether there is what torch compiles with.
+    """
     defaults = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
     }
+    if not compiles:
+        # Of vLLM's sampler some is compiled whatever its flags say: the first request that wants
+        # log-probabilities would end the engine.
+        defaults["TORCH_COMPILE_DISABLE"] = "1"
     if config.tracing.endpoint:  # vLLM's own spans go where the gateway's go, by the same protocol
         defaults["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
         defaults["OTEL_SERVICE_NAME"] = "llmservice-server"

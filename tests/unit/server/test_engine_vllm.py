@@ -91,11 +91,19 @@ async def test_whether_there_is_a_gpu_is_what_vllm_says(
     assert engine.gpu() is told
 
 
-def _environment(config: ServerConfig, **given: str) -> dict[str, str]:
+def _environment(config: ServerConfig, *, compiles: bool = True, **given: str) -> dict[str, str]:
     plugins = ["lora_filesystem_resolver"]
+    file = Path("/tmp/logging.json")
     return given | vllm_environment(
-        config, given=given, logging_file=Path("/tmp/logging.json"), plugins=plugins
+        config, given=given, logging_file=file, plugins=plugins, compiles=compiles
     )
+
+
+def test_without_a_compiler_torch_compiles_nothing_either_unless_the_user_says_so() -> None:
+    name = "TORCH_COMPILE_DISABLE"
+    assert name not in _environment(_config())
+    assert _environment(_config(), compiles=False)[name] == "1"
+    assert _environment(_config(), compiles=False, **{name: "0"})[name] == "0"
 
 
 def test_idle_connections_outlive_the_pools_of_clients_unless_the_user_says_so() -> None:

@@ -215,7 +215,9 @@ def test_tracing_is_on_where_an_endpoint_is_named_or_it_is_asked_for() -> None:
 def test_vllms_own_spans_go_to_the_same_collector_by_the_same_protocol() -> None:
     def told(config: ServerConfig) -> tuple[list[str], str | None]:
         argv = vllm_argv(config, host="::", middleware="a.B", compiles=True)
-        environment = vllm_environment(config, given={}, logging_file=Path("x"), plugins=["x"])
+        environment = vllm_environment(
+            config, given={}, logging_file=Path("x"), plugins=["x"], compiles=True
+        )
         flags = [flag for flag in argv if flag.startswith("--otlp")]
         return flags, environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 
