@@ -34,7 +34,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        if record.processName != "MainProcess":
+        if _elsewhere(record):
             line["process"] = record.processName
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -55,7 +55,8 @@ class FaultNotes(logging.Handler):
         if not record.exc_info or record.exc_info[1] is None:
             return
         error = record.exc_info[1]
-        note = json.dumps([record.created, f"{type(error).__name__}: {error}"[:_LINE]])
+        text, engines = f"{type(error).__name__}: {error}"[:_LINE], _elsewhere(record)
+        note = json.dumps([record.created, text, engines])
         try:
             full = self._path.exists() and self._path.stat().st_size > _FAULTS_BYTES
             with self._path.open("w" if full else "a") as notes:
@@ -68,15 +69,18 @@ def first_fault(notes: Path, *, since: float, but: str = "\n") -> str | None:
     """The first error noted at or after a time in seconds since the epoch: the root cause.
 
     What fails first makes the rest fail; the last one only says that something failed before.
-    Errors that begin with ``but`` say only that much, too, and are passed over.
+    Errors that begin with ``but`` say only that much, too, and are passed over. The engine's
+    processes come first: in this one each wrong request is logged, which ends nothing.
     """
     if not notes.exists():
         return None
-    for line in notes.read_text().splitlines():
-        when, text = json.loads(line)
-        if when >= since and not text.startswith(but):
-            return text
-    return None
+    noted = [json.loads(line) for line in notes.read_text().splitlines()]
+    faults = [note[1:] for note in noted if note[0] >= since and not note[1].startswith(but)]
+    return next((text for text, engines in faults if engines), faults[0][0] if faults else None)
+
+
+def _elsewhere(record: logging.LogRecord) -> bool:
+    return record.processName != "MainProcess"
 
 
 def settings(level: LogLevel, notes: Path) -> dict[str, Any]:

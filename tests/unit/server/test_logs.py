@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llmservice_server.logs import FAULTS, JsonFormatter, first_fault
+from llmservice_server.logs import FAULTS, FaultNotes, JsonFormatter, first_fault
 
 _PROGRAM = """
 import logging, sys, warnings
@@ -73,6 +73,18 @@ def test_the_first_error_of_any_process_is_the_cause(tmp_path: Path) -> None:
     assert first_fault(notes, since=began, but="Zero") == "RuntimeError: something failed above"
     assert first_fault(notes, since=time.time() + 1) is None
     assert first_fault(tmp_path / "none", since=0) is None
+
+
+def test_what_an_engines_process_met_is_the_cause_before_any_wrong_request(tmp_path: Path) -> None:
+    notes = FaultNotes(str(tmp_path / FAULTS))
+    for process, error in (
+        ("MainProcess", ValueError("a client's")),
+        ("VllmWorker-0", RuntimeError("no compiler")),
+        ("EngineCore", RuntimeError("a worker failed")),
+    ):
+        told = {"exc_info": (type(error), error, None), "processName": process}
+        notes.emit(logging.makeLogRecord(told))
+    assert first_fault(tmp_path / FAULTS, since=0) == "RuntimeError: no compiler"
 
 
 def test_the_file_for_other_processes_configures_them_alike(tmp_path: Path) -> None:
