@@ -12,6 +12,8 @@ PLUGIN = "llmservice"  # the entry point's name in server/pyproject.toml
 # uvicorn closes a connection that was idle for 5 s, at the very moment when a client's pool may use
 # it again. nginx's keepalive_timeout: longer than the pools of clients and proxies keep theirs.
 _KEEP_ALIVE_SECONDS = 75
+# One request takes one turn, whatever its `n`; OpenAI's own bound, where vLLM's is 16384.
+_MOST_SEQUENCES = 128
 
 
 def vllm_environment(
@@ -29,6 +31,7 @@ def vllm_environment(
     defaults = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
+        "VLLM_MAX_N_SEQUENCES": str(_MOST_SEQUENCES),
     }
     if not compiles:
         # Of vLLM's sampler some is compiled whatever its flags say: the first request that wants

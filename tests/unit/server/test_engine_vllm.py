@@ -99,6 +99,12 @@ def _environment(config: ServerConfig, *, compiles: bool = True, **given: str) -
     )
 
 
+def test_one_request_is_no_thousand_unless_the_user_says_so() -> None:
+    name = "VLLM_MAX_N_SEQUENCES"
+    assert _environment(_config())[name] == "128"
+    assert _environment(_config(), **{name: "16384"})[name] == "16384"
+
+
 def test_without_a_compiler_torch_compiles_nothing_either_unless_the_user_says_so() -> None:
     name = "TORCH_COMPILE_DISABLE"
     assert name not in _environment(_config())
