@@ -3,7 +3,7 @@
 import json
 
 from llmservice_server.config import ServerConfig
-from llmservice_server.config.environment import USUAL, fields
+from llmservice_server.config.environment import UNREAD, USUAL, fields
 from pydantic_core import PydanticUndefined
 
 _HEAD = """\
@@ -14,6 +14,7 @@ In a cluster the operator writes it. Elsewhere the server runs from one command:
 
 ```sh
 llmservice-server --model DIR              # or the id of a model on Hugging Face
+llmservice-server --upstream URL           # before one server; its key, if any, in OPENAI_API_KEY
 llmservice-server --config FILE
 llmservice-server check --config FILE      # print what holds, with every default, without secrets
 ```
@@ -24,8 +25,22 @@ variable wins over the usual one, and an empty one is none. A text, a number or 
 as it is, anything else as YAML or JSON. A wrong value ends the command with 2 and one line that \
 names the field, or the variable where it came from one.
 
+Where neither says what is served, `OLLAMA_URL` stands before Ollama there, and `OPENAI_API_KEY` \
+with `MODEL_NAME` before that model at `https://api.openai.com/v1`; Ollama is never sent the key. \
+With `--upstream`, `MODEL_NAME` is the one model that is served of it. Beside a file with a proxy \
+it chooses nothing. `LOG_LEVEL` is written in any case, `WARN` is warning, `CRITICAL` and `FATAL` \
+are error.
+
 | field | variable | usual name | default |
 |---|---|---|---|
+"""
+
+_UNREAD = """
+Other servers read these, and this version does not. With `API_KEY` it ends with 2, for nobody who \
+sets it wants a server that is open; with another it says so at its start and in `check`.
+
+| variable | |
+|---|---|
 """
 
 
@@ -39,4 +54,5 @@ def configuration() -> str:
         shown = f"`{json.dumps(default)}`" if known else ""
         other = f"`{usual[path]}`" if path in usual else ""
         rows.append(f"| `{'.'.join(path)}` | `{variable}` | {other} | {shown} |")
-    return _HEAD + "\n".join(rows) + "\n"
+    unread = [f"| `{name}` | {sentence} |" for name, sentence in UNREAD.items()]
+    return "\n".join([_HEAD + rows[0], *rows[1:], _UNREAD + unread[0], *unread[1:], ""])

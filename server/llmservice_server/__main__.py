@@ -24,13 +24,16 @@ from llmservice_server.config import (
     UpstreamConfig,
     UpstreamModel,
 )
+from llmservice_server.config.environment import unread
 from llmservice_server.config.faults import faults
 from llmservice_server.engines import ENGINES
 from llmservice_server.engines.failures import EngineError
+from llmservice_server.engines.proxy import keys
 
 _KEY = "OPENAI_API_KEY"
 _OLLAMA = "OLLAMA_URL"
 _MODEL = "MODEL_NAME"
+_OPENAI = "https://api.openai.com/v1"
 
 
 def main() -> None:
@@ -55,23 +58,38 @@ def _main(arguments: list[str]) -> int:
     parser.add_argument(
         "--upstream",
         metavar="URL",
-        help=f"stand before this server, or Ollama at {_OLLAMA}; its key, if any, is in {_KEY}",
+        help=f"stand before this server, its key, if any, in {_KEY}; without it {_OLLAMA} means "
+        f"Ollama there, and {_KEY} with {_MODEL} means OpenAI",
     )
     chosen = parser.parse_args(arguments)
     if chosen.config and (chosen.model or chosen.upstream):
         parser.error("write --config alone: the file says what is served")
-    if not (chosen.config or chosen.model or chosen.upstream) and os.environ.get(_OLLAMA):
-        chosen.upstream = os.environ[_OLLAMA].rstrip("/") + "/v1"
-    where = chosen.config or ("--upstream" if chosen.upstream else None)
+    where: object = None
     try:
+        warnings = unread(os.environ)
+        where = _where(chosen)
         config = _config(chosen)
     except ConfigError as error:
         termination.report(f"{where}: {error}" if where else str(error))
         return 2
-    if chosen.command == "check":
-        sys.stdout.write(termination.masked(config.to_yaml(), os.environ))
-        return 0
-    return _serve(config)
+    sys.stderr.writelines(f"{warning}\n" for warning in warnings)
+    return _check(config) if chosen.command == "check" else _serve(config)
+
+
+def _where(chosen: argparse.Namespace) -> object:
+    """What a fault is in; where nothing else says what is served, the usual names choose it."""
+    chosen.key = _KEY
+    if chosen.config or chosen.upstream:
+        return chosen.config or "--upstream"
+    if chosen.model or os.environ.get("LLMSERVICE_MODEL_URI"):
+        return None
+    if ollama := os.environ.get(_OLLAMA):
+        chosen.upstream = ollama.rstrip("/").removesuffix("/v1") + "/v1"
+        chosen.key = None  # which is OpenAI's
+        return _OLLAMA
+    if os.environ.get(_KEY) and os.environ.get(_MODEL):
+        chosen.upstream = _OPENAI
+    return None
 
 
 def _config(chosen: argparse.Namespace) -> ServerConfig:
@@ -79,9 +97,7 @@ def _config(chosen: argparse.Namespace) -> ServerConfig:
         return ServerConfig.from_yaml(_read(chosen.config), os.environ)
     if chosen.upstream:
         document = _proxy(chosen).model_dump(by_alias=True, mode="json")
-        # The name is the upstream's, and no model's that is served here.
-        environment = {name: text for name, text in os.environ.items() if name != _MODEL}
-        return ServerConfig.effective(document, environment)
+        return ServerConfig.effective(document, os.environ)
     return ServerConfig.effective(
         {"model": _model(chosen.model)} if chosen.model else {}, os.environ
     )
@@ -90,7 +106,7 @@ def _config(chosen: argparse.Namespace) -> ServerConfig:
 def _proxy(chosen: argparse.Namespace) -> ServerConfig:
     name = chosen.model or os.environ.get(_MODEL)
     models = (UpstreamModel(name=name),) if name else ()
-    key = ApiKey(variable=_KEY) if os.environ.get(_KEY) else None
+    key = ApiKey(variable=chosen.key) if chosen.key and os.environ.get(chosen.key) else None
     try:
         upstream = UpstreamConfig(url=chosen.upstream, models=models, api_key=key)
     except ValidationError as error:
@@ -113,6 +129,19 @@ def _read(file: Path) -> str:
         raise ConfigError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _check(config: ServerConfig) -> int:
+    try:
+        for upstream in config.engine.upstreams:
+            keys.read(upstream.api_key)
+    except EngineError as error:
+        termination.report(str(error))
+        return error.exit_code
+    engine = config.engine.model_copy(update={"args": termination.hidden(config.engine.args)})
+    shown = config.model_copy(update={"engine": engine})
+    sys.stdout.write(termination.masked(shown.to_yaml(), os.environ))
+    return 0
 
 
 def _serve(config: ServerConfig) -> int:

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import JsonValue
+
 _DEFAULT = "/dev/termination-log"
 _VARIABLE = "LLMSERVICE_TERMINATION_LOG"
 _BYTES = 4096
 _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET_FLAG = re.compile(r"password|secret|api[-_]?key|token$", re.IGNORECASE)  # no max-tokens
 _SECRET_LENGTH = 8  # shorter values would mask ordinary words
 _SECRET_SHAPE = re.compile(r"\b(hf_|sk-)[A-Za-z0-9_-]{8,}|(?<=://)[^/@\s]+(?=@)")
 
@@ -37,3 +40,15 @@ def masked(text: str, environment: Mapping[str, str]) -> str:
         if _SECRET_NAME.search(name) and len(value) >= _SECRET_LENGTH:
             text = text.replace(value, "***")
     return _SECRET_SHAPE.sub("***", text)
+
+
+def hidden(value: JsonValue) -> JsonValue:
+    """The flags, at any depth, without the values of those whose names look secret."""
+    if isinstance(value, list):
+        return [hidden(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            name: "***" if _SECRET_FLAG.search(name) else hidden(inner)
+            for name, inner in value.items()
+        }
+    return value

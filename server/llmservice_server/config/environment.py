@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from llmservice_server.config import strict_yaml
+from llmservice_server.config.faults import ConfigError
 
 PREFIX = "LLMSERVICE_"
 Path = tuple[str, ...]
@@ -27,14 +28,44 @@ class Usual(NamedTuple):
     reads: Callable[[str], str] = str
 
 
+def _level(text: str) -> str:
+    return {"warn": "warning", "critical": "error", "fatal": "error"}.get(
+        text.lower(), text.lower()
+    )
+
+
 USUAL: Mapping[str, Usual] = {
     "ENVIRONMENT": Usual(("environment",)),
-    "LOG_LEVEL": Usual(("logLevel",), str.lower),
+    "LOG_LEVEL": Usual(("logLevel",), _level),
     "MAX_CONTEXT_MESSAGES": Usual(("api", "maxContextMessages")),
     "MODEL_NAME": Usual(("model", "servedName")),
     "OTEL_ENABLED": Usual(("tracing", "enabled")),
     "OTEL_EXPORTER_OTLP_ENDPOINT": Usual(("tracing", "otlpEndpoint")),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": Usual(("tracing", "tracesEndpoint")),
 }
+
+# Names that other servers read and this version does not: who sets one is told what it does not do.
+UNREAD: Mapping[str, str] = {
+    "API_KEY": "this version cannot check keys; unset it, and let what stands before the server do",
+    "MLFLOW_TRACKING_URI": "this version tells MLflow nothing",
+    "RATE_LIMIT_ENABLED": "this version limits no client's rate; limits.running and limits.waiting "
+    "bound all of them together",
+    "REDIS_URL": "this version keeps nothing in Redis",
+}
+_REFUSED = "API_KEY"  # open to everybody is not what was asked
+_OFF = {"", "0", "false", "no", "off"}
+
+
+def unread(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that asks for what this version does not do.
+
+    Raises:
+        ConfigError: serving without it would not be safe.
+    """
+    asked = [name for name in UNREAD if environment.get(name, "").lower() not in _OFF]
+    if environment.get(_REFUSED):
+        raise ConfigError(f"{_REFUSED}: {UNREAD[_REFUSED]}")
+    return [f"{name} is ignored: {UNREAD[name]}" for name in asked]
 
 
 class Overlaid(NamedTuple):
@@ -52,11 +83,13 @@ def overlaid(
     variables: dict[Path, str] = {}
     known = {path: field for path, _, field in fields(part)}
     given = [
+        *((own, path, str) for path, own, _ in fields(part)),  # first, where they win
         *((name, usual.path, usual.reads) for name, usual in USUAL.items()),
-        *((own, path, str) for path, own, _ in fields(part)),  # last, where they win
     ]
     for name, path, reads in given:
-        if text := environment.get(name):
+        # A name alone makes no model: a proxy has none.
+        of_none = name == "MODEL_NAME" and result.get("model") is None
+        if (text := environment.get(name)) and path not in variables and not of_none:
             _put(result, path, _value(known[path], reads(text)))
             variables[path] = name
     return Overlaid(result, variables)

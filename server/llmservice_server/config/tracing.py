@@ -14,10 +14,15 @@ class TracingConfig(Part):
 
     enabled: bool | None = None
     otlp_endpoint: Annotated[str, Field(pattern="^https?://")] | None = None
+    # The whole address, as it is; not written where there is none, for older servers' sake.
+    traces_endpoint: Annotated[str, Field(pattern="^https?://")] | None = Field(
+        default=None, exclude_if=lambda endpoint: endpoint is None
+    )
 
     @property
     def endpoint(self) -> str | None:
         """Where spans are sent, by OTLP over HTTP; None where none are."""
-        on = self.otlp_endpoint is not None if self.enabled is None else self.enabled
-        base = (self.otlp_endpoint or _DEFAULT).rstrip("/")
-        return f"{base}/v1/traces" if on else None
+        named = self.traces_endpoint or self.otlp_endpoint
+        if not (named is not None if self.enabled is None else self.enabled):
+            return None
+        return self.traces_endpoint or (named or _DEFAULT).rstrip("/") + "/v1/traces"

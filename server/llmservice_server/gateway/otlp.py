@@ -145,7 +145,7 @@ class _Exporter(OTLPSpanExporter):
         result = super().export(spans)
         failed = result is not SpanExportResult.SUCCESS
         if failed and not self._told:
-            _log.warning("spans do not arrive; tracing.otlpEndpoint may be wrong")
+            _log.warning("spans do not arrive; the collector's address may be wrong")
         elif self._told and not failed:
             _log.info("spans arrive")
         self._told = failed

@@ -92,3 +92,27 @@ def test_the_termination_log_is_bounded_as_the_kubelet_bounds_it(tmp_path: Path)
     code, _, _, log = _run(tmp_path, "serve", long)
     assert code in {1, 3}
     assert 4000 < len(log.encode()) <= 4096
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_key_that_is_not_there_exits_2_and_is_named(tmp_path: Path, command: str) -> None:
+    upstream = "{url: 'https://one.example/v1', apiKey: {variable: SOME_KEY}}"
+    text = f"engine: {{type: proxy, upstreams: [{upstream}]}}"
+    code, out, err, log = _run(tmp_path, command, text)
+    assert (code, out, err) == (2, "", log + "\n")
+    assert "the variable SOME_KEY" in log
+    if command == "check":
+        assert _run(tmp_path, command, text, SOME_KEY="k")[0] == 0
+
+
+def test_check_hides_flags_whose_names_look_secret(tmp_path: Path) -> None:
+    flags = (
+        "{some-token: s1, x.api_key: s1, kv-config: {list: [{dbPassword: s1}], client-secret: s1}"
+    )
+    text = _MODEL + f"engine: {{args: {flags}, max-num-batched-tokens: 8, tokenizer: t}}}}"
+    code, out, _, _ = _run(tmp_path, "check", text)
+    assert code == 0
+    assert "s1" not in out
+    assert out.count("***") == 4
+    assert ServerConfig.from_yaml(out).engine.args["max-num-batched-tokens"] == 8
+    assert ServerConfig.from_yaml(out).engine.args["tokenizer"] == "t"

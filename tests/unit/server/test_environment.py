@@ -31,6 +31,7 @@ _OTHER = {
     "logLevel": "debug",
     "tracing.enabled": "true",
     "tracing.otlpEndpoint": "http://collector:4318",
+    "tracing.tracesEndpoint": "http://collector:4318/spans",
     "environment": "staging",
 }
 
@@ -48,7 +49,7 @@ def _at(config: ServerConfig, path: str) -> object:
     value: object = config.model_dump(by_alias=True, mode="json")
     for name in path.split("."):
         assert isinstance(value, dict)
-        value = value[name]
+        value = value.get(name)
     return value
 
 
@@ -92,6 +93,37 @@ def test_environment_then_file_then_default() -> None:
     assert config.log_level == "debug"
     assert (config.drain.grace_seconds, config.drain.timeout_seconds) == (3, 7)
     assert config.port == 8000
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [("WARN", "warning"), ("warn", "warning"), ("CRITICAL", "error"), ("Fatal", "error")],
+)
+def test_a_level_is_written_as_other_servers_write_it(text: str, level: str) -> None:
+    assert ServerConfig.from_yaml(_FILE, {"LOG_LEVEL": text}).log_level == level
+    with pytest.raises(ConfigError, match=r"^logLevel: "):
+        ServerConfig.from_yaml(_FILE.replace("warning", text))
+
+
+def test_the_endpoint_of_traces_is_taken_as_it_is_and_wins() -> None:
+    both = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/spans",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://d:4318",
+    }
+    assert ServerConfig.from_yaml(_FILE, both).tracing.endpoint == "http://c:4318/spans"
+    alone = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}
+    assert ServerConfig.from_yaml(_FILE, alone).tracing.endpoint == "http://c:4318/v1/traces"
+    assert ServerConfig.from_yaml(_FILE, {**alone, "OTEL_ENABLED": "0"}).tracing.endpoint is None
+    assert "tracesEndpoint" not in ServerConfig.from_yaml(_FILE).to_yaml()
+
+
+def test_a_models_name_alone_makes_no_model() -> None:
+    file = "engine: {type: proxy, upstreams: [{url: 'https://one.example/v1'}]}"
+    proxy = ServerConfig.from_yaml(file)
+    assert ServerConfig.from_yaml(file, {"MODEL_NAME": "m"}) == proxy
+    assert ServerConfig.from_yaml(proxy.to_yaml(), {"MODEL_NAME": "m"}) == proxy
+    with pytest.raises(ConfigError, match=r"^model: is missing"):
+        ServerConfig.effective({}, {"MODEL_NAME": "m"})
 
 
 def test_an_empty_variable_is_none() -> None:
@@ -220,3 +252,31 @@ def test_a_proxy_without_a_file_takes_the_usual_names() -> None:
     done = _command("check", "--upstream", url, LLMSERVICE_PORT="81", OPENAI_API_KEY=key)
     assert ServerConfig.from_yaml(done.stdout).port == 81
     assert key not in done.stdout
+    told = upstream(OLLAMA_URL="http://localhost:11434/v1/", OPENAI_API_KEY=key, MODEL_NAME="m")
+    assert told == ("http://localhost:11434/v1", ["m"], False)
+    told = upstream(OPENAI_API_KEY=key, MODEL_NAME="gpt")
+    assert told == ("https://api.openai.com/v1", ["gpt"], True)
+    given = {"LLMSERVICE_MODEL_URI": "hf://a/b", "LLMSERVICE_MODEL_SOURCE": "a/b"}
+    done = _command("check", OPENAI_API_KEY=key, MODEL_NAME="b", **given)
+    assert ServerConfig.from_yaml(done.stdout).engine.type == "vllm"
+    done = _command("check", OLLAMA_URL="localhost:11434")
+    assert (done.returncode, done.stderr.partition(":")[0]) == (2, "OLLAMA_URL")
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_key_that_nothing_would_check_is_refused(command: str) -> None:
+    done = _command(command, "--model=/no/such/model", API_KEY="verysecretvalue")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("API_KEY: this version cannot check keys; unset it")
+    assert done.stderr.count("\n") == 1
+    assert "verysecret" not in done.stderr
+
+
+@pytest.mark.parametrize(("command", "code"), [("check", 0), ("serve", 3)])
+def test_what_is_asked_for_and_not_done_is_told(command: str, code: int) -> None:
+    names = {"RATE_LIMIT_ENABLED": "true", "REDIS_URL": "redis://r", "MLFLOW_TRACKING_URI": "x"}
+    done = _command(command, "--model=/no/such/model", **names)
+    assert done.returncode == code
+    assert {name for name in names if f"{name} is ignored: " in done.stderr} == set(names)
+    done = _command(command, "--model=/no/such/model", RATE_LIMIT_ENABLED="false", API_KEY="")
+    assert "ignored" not in done.stderr
