@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -291,7 +291,8 @@ async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         status: Manifest = dict(json.loads(text))
         reason, message = str(status.get("reason", reason)), str(status.get("message", message))
-        causes: Any = (status.get("details") or {}).get("causes") or []
+        details: Manifest = status.get("details") or cast("Manifest", {})
+        causes: list[Manifest] = details.get("causes") or []
         if any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes):
             reason = NAMESPACE_TERMINATING
     wait = response.headers.get("Retry-After", "")
