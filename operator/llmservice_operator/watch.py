@@ -40,6 +40,7 @@ SCHEDULED = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 _NOT_OURS = frozenset({403, 404})  # what an absent namespace, or one without our Role, answers
 _STREAM = 300  # seconds until the server ends kopf's stream; of bookmarks kopf does not tell us
+FIRST_LIST = 30.0  # seconds that kopf may take until it lists
 LOOK_AGAIN = 10.0  # seconds, at a namespace that was refused
 SOON = 0.3  # seconds: a Deployment and its pods change many times in a row, one look does for all
 _NOTHING = "metadata.name=-"  # no object has that name
@@ -72,6 +73,7 @@ class Watch:
         self._refused: frozenset[str] = frozenset()
         self._scopes_changed = asyncio.Event()
         self._on_kopf_started = on_kopf_started
+        self._kopf_lists = False
         self._listed, self._relist = asyncio.Event(), asyncio.Event()
         self._reflectors: list[Reflector[Any]] = [
             Reflector(client, Selection(kind, scope, OURS), parse, _Into(self, kind.name, scope))
@@ -165,7 +167,17 @@ class Watch:
             stop_flag=self._scopes_changed,
         )
         self._on_kopf_started()
-        await kopf.run_tasks(tasks, ignored=_AllTasks())
+        self._kopf_lists = False
+        look = asyncio.get_running_loop().call_later(FIRST_LIST, self._end_kopf_without_list)
+        try:
+            await kopf.run_tasks(tasks, ignored=_AllTasks())
+        finally:
+            look.cancel()
+
+    def _end_kopf_without_list(self) -> None:
+        """Where discovery did not name the kind yet, kopf watches nothing and looks no more."""
+        if not self._kopf_lists:
+            self._scopes_changed.set()
 
     async def _login(self, **_: Any) -> kopf.AiohttpSession:
         session = aiohttp.ClientSession(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from llmservice_operator import watch
 from llmservice_operator.api import Manifest
 from llmservice_operator.client import Client
 from llmservice_operator.connection import Connection
@@ -44,6 +45,7 @@ class _Server:
     def __init__(self) -> None:
         self.objects: dict[str, Manifest] = {}
         self.shown_to_kopf: list[str] = []
+        self.undiscovered = 0  # times that the groups are asked for and there are none
         self.answered = Counter[str]()  # by their verbs
         self.after_list: dict[str, Callable[[], None]] = {}  # by whose it is; each happens once
         self._events: list[Manifest] = []  # the first one has version 1
@@ -65,6 +67,9 @@ class _Server:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in _DISCOVERED:
             self.answered["get"] += 1
+            if request.path == "/apis" and self.undiscovered:
+                self.undiscovered -= 1
+                return web.json_response({"groups": []})
             return web.json_response(_DISCOVERED[request.path])
         ours = request.path == f"{_ROOT}/llmservices"
         if "watch" in request.query:
@@ -157,3 +162,16 @@ async def test_each_request_is_counted_kopfs_too() -> None:
             while _counted(url) != server.answered:  # some are on their way
                 await asyncio.sleep(0.01)
     assert server.answered.keys() == {"get", "list", "watch"}  # kopf asks what kinds there are
+
+
+async def test_a_kind_that_discovery_names_late_is_watched_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is served already, and what kopf reads first does not name it."""
+    monkeypatch.setattr(watch, "FIRST_LIST", 0.5)
+    server = _Server()
+    server.undiscovered = 1
+    async with _watching(server) as (store, _):
+        server.put("after")
+        await _seen(store, "after")
+    assert server.undiscovered == 0
