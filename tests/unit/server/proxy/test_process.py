@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.collector import collecting
 from tests.unit.server.proxy.proxied import CHAT, chat, to
 from tests.unit.server.proxy.upstream_double import CHUNK, DONE, KEY, endless, stream, upstream
 
@@ -45,8 +46,8 @@ async def _start(folder: Path, upstream_url: str, port: int, **env: str) -> Runn
 
 
 @asynccontextmanager
-async def _ready(folder: Path, upstream_url: str) -> AsyncIterator[Running]:
-    running = await _start(folder, upstream_url, _free_port(), THE_KEY=KEY)
+async def _ready(folder: Path, upstream_url: str, **env: str) -> AsyncIterator[Running]:
+    running = await _start(folder, upstream_url, _free_port(), THE_KEY=KEY, **env)
     try:
         async with httpx2.AsyncClient(base_url=running.url) as client, asyncio.timeout(60):
             while True:
@@ -110,6 +111,20 @@ async def test_without_its_key_it_ends_with_2_and_a_line_that_names_the_variable
     _, err = await asyncio.wait_for(running.process.communicate(), 60)
     assert running.process.returncode == 2
     assert b"the variable THE_KEY" in err
+
+
+async def test_spans_go_where_the_variable_for_traces_says(tmp_path: Path) -> None:
+    with collecting() as collector:
+        where = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces"}
+        async with (
+            upstream(stream(CHUNK, DONE)) as a,
+            _ready(tmp_path, a.url, OTEL_BSP_SCHEDULE_DELAY="50", **where) as running,
+            httpx2.AsyncClient(base_url=running.url, timeout=30) as client,
+        ):
+            assert (await client.post(CHAT, json=chat(stream=True))).is_success
+            async with asyncio.timeout(30):
+                while not collector.spans:
+                    await asyncio.sleep(0.02)
 
 
 async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
