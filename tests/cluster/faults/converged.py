@@ -2,6 +2,7 @@
 
 import copy
 import time
+from functools import partial
 from typing import Any
 
 from llmservice_operator import records, rollout
@@ -12,11 +13,13 @@ from llmservice_operator.render import RenderDefaults, render
 
 from tests.cluster import services
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.kube import CHILDREN, PATIENCE, Kube, Manifest, eventually
+from tests.cluster.kube import CHILDREN, PATIENCE, Kube, Manifest, RefusedError, eventually
 from tests.length import lasting
 
 _DEFAULTS = RenderDefaults(server_image="llmservice/server:test")
 _QUIET = lasting(2.5, 12.0)  # seconds
+_OTHERS = 10.0  # seconds, for controllers that write the status of what is compared
+_OVERTAKEN = "the object has been modified"
 _FOREIGN: list[Manifest] = [
     {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bystander"}},
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bystander"}},
@@ -103,11 +106,20 @@ class Converged:
         return rollout.step(desired, Observed(records.resource(resource), children, ())).apply
 
     def _as_rendered(self, name: str) -> None:
-        """To apply what is rendered would change nothing: no value, and nobody's field."""
         for manifest in self._rendered(name):
-            live = self._kube.there(manifest["kind"], manifest["metadata"]["name"])
+            what = f"to apply {manifest['kind']} {manifest['metadata']['name']} changes nothing"
+            eventually(what, partial(self._settled, manifest), _OTHERS)
+
+    def _settled(self, manifest: Manifest) -> bool:
+        """To apply what is rendered would change nothing: no value, and nobody's field."""
+        live = self._kube.there(manifest["kind"], manifest["metadata"]["name"])
+        try:
             applied = self._kube.apply(manifest, manager=records.FIELD_MANAGER, dry_run=True)
-            assert _timeless(applied) == _timeless(live), f"{manifest['kind']} {name} differs"
+        except RefusedError as error:
+            if _OVERTAKEN in str(error):
+                return False
+            raise
+        return _timeless(applied) == _timeless(live)
 
 
 def _history(metadata: Manifest) -> Manifest:
