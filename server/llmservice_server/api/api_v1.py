@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
-from llmservice_server.api.caller import departure
 from llmservice_server.api.errors import Route
 from llmservice_server.api.fields import (
     DEFAULT_TOKENS,
@@ -14,7 +13,7 @@ from llmservice_server.api.fields import (
     Temperature,
     Usage,
 )
-from llmservice_server.api.generation import generate, prompt_call
+from llmservice_server.api.generation import continued
 from llmservice_server.api.inference import ERRORS
 from llmservice_server.api.models import default_model
 from llmservice_server.gateway.context import Context
@@ -79,9 +78,7 @@ def router(context: Context) -> APIRouter:
     @made.post("/infer", summary="Continue a prompt", responses=ERRORS)
     async def infer(asked: Infer, request: Request) -> Inferred:
         wanted = asked.model_dump(exclude={"prompt"})
-        async with departure(request.receive) as gone:
-            call = await prompt_call(context, request, asked.prompt, wanted)
-            done = await generate(context, call, gone)
+        done = await continued(context, request, asked.prompt, wanted)
         return Inferred(
             text=done.text,
             model_name=done.model,

@@ -63,6 +63,12 @@ async def _call(path: str, context: Context, request: Request, wanted: Fields) -
     return Call("POST", path, body, passed_on(request))
 
 
+async def continued(context: Context, request: Request, prompt: str, wanted: Fields) -> Generated:
+    """A prompt completed, for as long as its client waits; raises what ``generate`` does."""
+    async with departure(request.receive) as gone:
+        return await generate(context, await prompt_call(context, request, prompt, wanted), gone)
+
+
 async def generate(context: Context, call: Call, gone: asyncio.Event) -> Generated:
     """The whole answer.
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from llmservice_server.api.caller import departure
 from llmservice_server.api.errors import OpenAIError, Route
 from llmservice_server.api.fields import (
     DEFAULT_TOKENS,
@@ -18,7 +17,7 @@ from llmservice_server.api.fields import (
     TopP,
     Usage,
 )
-from llmservice_server.api.generation import EventStream, generate, prompt_call
+from llmservice_server.api.generation import EventStream, continued, prompt_call
 from llmservice_server.gateway.context import Context
 
 _PROMPT = "The capital of France is"
@@ -86,9 +85,7 @@ def router(context: Context) -> APIRouter:
     @made.post("/inference", summary="Continue a prompt")
     async def inference(asked: Inference, request: Request) -> Inferred:
         wanted = asked.model_dump(exclude={"prompt"})
-        async with departure(request.receive) as gone:
-            call = await prompt_call(context, request, asked.prompt, wanted)
-            done = await generate(context, call, gone)
+        done = await continued(context, request, asked.prompt, wanted)
         return Inferred(
             text=done.text, model=done.model, finish_reason=done.finish_reason, usage=done.usage
         )
