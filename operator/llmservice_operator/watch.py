@@ -203,6 +203,7 @@ class Watch:
         self._client.count(str(response.status), verb, kind)
         self._heard = time.monotonic()
         if verb == "list":
+            self._kopf_lists = True
             self._relist.set()
         return response
 

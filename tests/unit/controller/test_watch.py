@@ -175,3 +175,16 @@ async def test_a_kind_that_discovery_names_late_is_watched_all_the_same(
         server.put("after")
         await _seen(store, "after")
     assert server.undiscovered == 0
+
+
+async def test_what_watches_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kopf that listed is not started again: that would cost reads for ever."""
+    monkeypatch.setattr(watch, "FIRST_LIST", 0.2)
+    server = _Server()
+    async with _watching(server) as (store, _):
+        server.put("one")
+        await _seen(store, "one")
+        await asyncio.sleep(0.3)  # for what the start itself still asks
+        asked = server.answered.copy()
+        await asyncio.sleep(2)  # longer than the first pause after an end
+        assert server.answered == asked
