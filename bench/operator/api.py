@@ -54,8 +54,10 @@ class Api:
         path = _KINDS[kind].path(namespace, name)
         await self._request("PATCH", path, json.dumps(patch), content)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        options = {"propagationPolicy": "Background"}
+    async def delete(
+        self, kind: str, namespace: str, name: str, propagation: str = "Background"
+    ) -> None:
+        options = {"propagationPolicy": propagation}
         await self._request("DELETE", _KINDS[kind].path(namespace, name), json.dumps(options))
 
     async def listed(self, kind: str, namespace: str = "") -> Manifest:
