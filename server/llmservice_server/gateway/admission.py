@@ -3,7 +3,8 @@
 The answer has not begun yet, so that a refusal is a 503 with Retry-After and no stream that ends in
 an error. Promises never more requests in the engine than the bound, never more waiting ones than
 theirs, and none that waits longer than the deadline; a client that leaves the queue leaves it at
-once. What costs the engine nothing passes. Nothing is done per chunk.
+once. Callers wait in fair order by their plans' weights, and a queue that one of them fills is open
+to the others. What costs the engine nothing passes. Nothing is done per chunk.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ from llmservice_server.gateway.asgi import (
     answer_error,
     answer_nobody,
 )
+from llmservice_server.gateway.caller import caller_of
 from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.usage import Usage, count
 
 # Seconds. Long enough for some of what runs to end, short enough for one of several replicas.
 _RETRY_AFTER = (b"retry-after", b"2")
@@ -60,7 +63,7 @@ class Admission:
                 await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
                 return
             ahead = _Ahead(receive)
-            if not await self._turn_came(ahead, send):
+            if not await self._turn_came(scope, ahead, send):
                 return
             receive = ahead.receive
         try:
@@ -68,12 +71,14 @@ class Admission:
         finally:
             self._turns.end()
 
-    async def _turn_came(self, ahead: "_Ahead", send: Send) -> bool:
-        turns = self._turns
-        if turns.waiting >= self._limits.waiting:
+    async def _turn_came(self, scope: Scope, ahead: "_Ahead", send: Send) -> bool:
+        turns, caller = self._turns, caller_of(scope)
+        tenant, weight = (caller.tenant, caller.plan.weight) if caller else ("", 1)
+        full = turns.waiting >= self._limits.waiting
+        if full and not turns.displace(tenant, weight):
             await _refuse(send, f"{turns.running} requests run and {turns.waiting} wait")
             return False
-        turn, came = turns.join(), False
+        turn, came = turns.join(tenant, weight), False
         gone = asyncio.ensure_future(ahead.until_gone())
         try:
             await asyncio.wait(
@@ -81,7 +86,7 @@ class Admission:
                 timeout=self._limits.wait_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            came = turn.done()
+            came = turn.done() and not turn.cancelled()
         finally:
             gone.cancel()
             if not came:
@@ -89,7 +94,10 @@ class Admission:
         if came:
             return True
         if gone.done():
+            count(scope, Usage(0, 0))
             await answer_nobody(send)
+        elif turn.cancelled():
+            await _refuse(send, f"{turns.waiting} wait, others of them for less than you")
         else:
             await _refuse(send, f"no turn came in {self._limits.wait_seconds} s")
         return False
