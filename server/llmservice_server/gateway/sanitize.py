@@ -3,13 +3,16 @@
 Promises for each request with a body: it is read within the deadline and the bound, its bytes are
 counted until it is answered, and JSON is checked before any other parser sees it (`json_body`).
 Headers and fields with which a client would direct the engine itself are taken out; a body without
-them passes as the bytes that came. Nothing is done per chunk of an answer.
+them passes as the bytes that came. What the body says is noted in the scope, where it is a JSON
+object (`document_of`): layers below read it and change nothing of it. Nothing is done per chunk of
+an answer.
 """
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from llmservice_server.gateway.asgi import (
     App,
@@ -38,6 +41,14 @@ _BODIES = 16  # bodies of the greatest size, or as many bytes of smaller ones, a
 _LINGER = 5.0  # seconds in which a client that still sends can see that it is refused
 _CLOSE = (b"connection", b"close")
 _RETRY_AFTER = (b"retry-after", b"2")
+
+
+_DOCUMENT = "document"  # in the scope's state
+
+
+def document_of(scope: Scope) -> Mapping[str, Any] | None:
+    """What the body says, without what is not for clients; None where it is no JSON object."""
+    return cast("Mapping[str, Any] | None", scope.get("state", {}).get(_DOCUMENT))
 
 
 class _Refused(Exception):  # noqa: N818  the client's fault, or nobody's
@@ -74,7 +85,9 @@ class Sanitize:
             self._check(head)
             if head.has_body:
                 await self._read(receive, chunks)
-                body = _clean(chunks[0], head)
+                body, document = _clean(chunks[0], head)
+                if document is not None:
+                    scope.setdefault("state", {})[_DOCUMENT] = document
                 if body is not chunks[0]:
                     scope = _with_length(scope, len(body))
                 receive = _again(body, receive)
@@ -166,32 +179,32 @@ def _internal(name: bytes) -> bool:
     return name.startswith(_INTERNAL_PREFIX) or name == _INTERNAL_HEADER
 
 
-def _clean(body: bytes, head: _Head) -> bytes:
-    """The body without internal fields: the same object where it has none.
+def _clean(body: bytes, head: _Head) -> tuple[bytes, Mapping[str, Any] | None]:
+    """The body without internal fields, the same object where it has none; and what it says.
 
     Raises:
         _Refused: it cannot be served.
     """
     if not body:
-        return body
+        return body, None
     if head.is_form:
         for field, spellings in _FORM_FIELDS.items():
             if any(spelled in body for spelled in spellings):
                 message = f"The field {field} is not for clients; remove it."
                 raise _Refused(400, "invalid_request_error", message, unread=False)
-        return body
+        return body, None
     try:
         document = parsed(body)
     except ValueError as error:
         message = f"The body is not JSON that can be served: {error}."
         raise _Refused(400, "invalid_request_error", message, unread=False) from None
     if not isinstance(document, dict):
-        return body
-    fields = cast("dict[str, object]", document)
+        return body, None
+    fields = cast("dict[str, Any]", document)
     if _INTERNAL_FIELDS.isdisjoint(fields):
-        return body
+        return body, fields
     kept = {name: value for name, value in fields.items() if name not in _INTERNAL_FIELDS}
-    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode(), kept
 
 
 def _with_length(scope: Scope, length: int) -> Scope:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llmservice_server.config import HttpConfig
 from llmservice_server.gateway.asgi import Receive, Scope, Send, answer_json
 from llmservice_server.gateway.json_body import MOST_CONTAINERS, MOST_VALUES, parsed
-from llmservice_server.gateway.sanitize import Sanitize
+from llmservice_server.gateway.sanitize import Sanitize, document_of
 
 from tests.unit.server.layer import Exchange, context
 
@@ -64,6 +64,31 @@ async def test_internal_fields_are_taken_out_however_they_are_spelled(name: str)
     assert engine.body
     assert json.loads(engine.body) == {"prompt": "é", "seed": 2**64 - 1}
     assert engine.headers["content-length"] == str(len(engine.body))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "noted"),
+    [
+        (b'{"model": "m", "n": 1, "n": 2}', "application/json", {"model": "m", "n": 2}),
+        (b'{"model": "m", "priority": 1}', "application/json", {"model": "m"}),
+        (b'{"m": [1]}', "application/vnd.x+json", {"m": [1]}),
+        (b'["model", "m"]', "application/json", None),
+        (b'--x\r\n\r\n{"model": "m"}', "multipart/form-data; boundary=x", None),
+        (b"", "application/json", None),
+    ],
+)
+async def test_what_a_body_says_is_noted_as_the_engine_will_read_it(
+    body: bytes, kind: str, noted: object
+) -> None:
+    seen: list[object] = []
+
+    async def engine(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(document_of(scope))
+        await answer_json(send, 200, {})
+
+    layer = Sanitize(engine, context(http=_HTTP))
+    await Exchange(body, headers={"content-type": kind}).through(layer)
+    assert seen == [noted]
 
 
 async def test_a_field_of_that_name_in_a_message_stays() -> None:
