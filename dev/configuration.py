@@ -28,7 +28,8 @@ names the field, or the variable where it came from one.
 Where neither says what is served, `OLLAMA_URL` stands before Ollama there, and `OPENAI_API_KEY` \
 with `MODEL_NAME` before that model at `https://api.openai.com/v1`; Ollama is never sent the key. \
 With `--upstream`, `MODEL_NAME` is the one model that is served of it. Beside a file with a proxy \
-it chooses nothing. `LOG_LEVEL` is written in any case, `WARN` is warning, `CRITICAL` and `FATAL` \
+it chooses nothing. `API_KEY` holds the one key that opens the server, and only its name enters \
+the configuration: [who may ask](identity.md). `LOG_LEVEL` is written in any case, `WARN` is warning, `CRITICAL` and `FATAL` \
 are error.
 
 | field | variable | usual name | default |
@@ -36,8 +37,7 @@ are error.
 """
 
 _UNREAD = """
-Other servers read these, and this version does not. With `API_KEY` it ends with 2, for nobody who \
-sets it wants a server that is open; with another it says so at its start and in `check`.
+Other servers read these, and this version does not; it says so at its start and in `check`.
 
 | variable | |
 |---|---|

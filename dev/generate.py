@@ -28,8 +28,8 @@ _CRD = "llmservice.io_llmservices.yaml"
 # is brought where there is none, the package with the demo's model, what the server is measured
 # beside, and the tests' clients
 _OF_VLLM = (
-    *("annotated-types", "cffi", "cryptography", "pycparser", "pydantic", "pydantic-core", "pyyaml"),
-    *("typing-extensions", "typing-inspection"),
+    *("annotated-types", "cffi", "cryptography", "pycparser", "pydantic", "pydantic-core"),
+    *("pyyaml", "typing-extensions", "typing-inspection"),
 )
 _LOCKS = {
     "requirements.lock": (

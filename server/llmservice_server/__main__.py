@@ -15,20 +15,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmservice_server import termination
+from llmservice_server import secret, termination
 from llmservice_server.config import (
-    ApiKey,
     ConfigError,
     EngineConfig,
+    Place,
     ServerConfig,
     UpstreamConfig,
     UpstreamModel,
 )
 from llmservice_server.config.environment import unread
 from llmservice_server.config.faults import faults
+from llmservice_server.config.static_keys import static_keys
 from llmservice_server.engines import ENGINES
 from llmservice_server.engines.failures import EngineError
-from llmservice_server.engines.proxy import keys
 
 _KEY = "OPENAI_API_KEY"
 _OLLAMA = "OLLAMA_URL"
@@ -69,6 +69,7 @@ def _main(arguments: list[str]) -> int:
         warnings = unread(os.environ)
         where = _where(chosen)
         config = _config(chosen)
+        _find_secrets(config)
     except ConfigError as error:
         termination.report(f"{where}: {error}" if where else str(error))
         return 2
@@ -106,7 +107,7 @@ def _config(chosen: argparse.Namespace) -> ServerConfig:
 def _proxy(chosen: argparse.Namespace) -> ServerConfig:
     name = chosen.model or os.environ.get(_MODEL)
     models = (UpstreamModel(name=name),) if name else ()
-    key = ApiKey(variable=chosen.key) if chosen.key and os.environ.get(chosen.key) else None
+    key = Place(variable=chosen.key) if chosen.key and os.environ.get(chosen.key) else None
     try:
         upstream = UpstreamConfig(url=chosen.upstream, models=models, api_key=key)
     except ValidationError as error:
@@ -131,13 +132,18 @@ def _read(file: Path) -> str:
         raise ConfigError(f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
+def _find_secrets(config: ServerConfig) -> None:
+    """Find out that one is missing before an engine is loaded for minutes."""
+    for upstream in config.engine.upstreams:
+        if upstream.api_key:
+            secret.read_line(upstream.api_key, "engine.upstreams")
+    if config.auth.keys:
+        static_keys(secret.read(config.auth.keys, "auth.keys"), "auth.keys")
+    if config.auth.pepper:
+        secret.read_line(config.auth.pepper, "auth.pepper")
+
+
 def _check(config: ServerConfig) -> int:
-    try:
-        for upstream in config.engine.upstreams:
-            keys.read(upstream.api_key)
-    except EngineError as error:
-        termination.report(str(error))
-        return error.exit_code
     engine = config.engine.model_copy(update={"args": termination.hidden(config.engine.args)})
     shown = config.model_copy(update={"engine": engine})
     sys.stdout.write(termination.masked(shown.to_yaml(), os.environ))
@@ -149,6 +155,9 @@ def _serve(config: ServerConfig) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         ENGINES[config.engine.type](config)
+    except ConfigError as error:
+        termination.report(str(error))
+        return 2
     except EngineError as error:
         termination.report(str(error))
         return error.exit_code

@@ -8,13 +8,13 @@ import hashlib
 
 from llmservice_server.config import (
     ApiConfig,
-    ApiKey,
     CorsConfig,
     DrainConfig,
     EngineConfig,
     HttpConfig,
     LimitsConfig,
     ModelConfig,
+    Place,
     ServerConfig,
     TimeoutsConfig,
     TracingConfig,
@@ -107,7 +107,7 @@ def _upstreams(service: LLMService) -> tuple[UpstreamConfig, ...]:
                 UpstreamModel(name=model.name, upstream_name=model.upstream_name)
                 for model in upstream.models
             ),
-            api_key=ApiKey(variable=key_variable(number)) if upstream.api_key_secret else None,
+            api_key=Place(variable=key_variable(number)) if upstream.api_key_secret else None,
             weight=upstream.weight,
         )
         for number, upstream in enumerate(service.spec.engine.upstreams)

@@ -6,6 +6,7 @@ pydantic and yaml only, reads no file and no environment: the operator imports i
 """
 
 from llmservice_server.config.api import ApiConfig
+from llmservice_server.config.auth import AuthConfig, OidcConfig
 from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
 from llmservice_server.config.faults import ConfigError
 from llmservice_server.config.http import (
@@ -17,11 +18,12 @@ from llmservice_server.config.http import (
     HttpConfig,
 )
 from llmservice_server.config.limits import LimitsConfig
+from llmservice_server.config.place import Place
+from llmservice_server.config.plan import Plan, Rates
 from llmservice_server.config.reserved_args import RESERVED_ARGS
 from llmservice_server.config.server import DrainConfig, LivenessConfig, LogLevel, ServerConfig
 from llmservice_server.config.tracing import TracingConfig
 from llmservice_server.config.upstream import (
-    ApiKey,
     TimeoutsConfig,
     UpstreamConfig,
     UpstreamModel,
@@ -35,7 +37,7 @@ __all__ = [
     "ORIGIN_FAULT",
     "RESERVED_ARGS",
     "ApiConfig",
-    "ApiKey",
+    "AuthConfig",
     "ConfigError",
     "CorsConfig",
     "DrainConfig",
@@ -46,6 +48,10 @@ __all__ = [
     "LivenessConfig",
     "LogLevel",
     "ModelConfig",
+    "OidcConfig",
+    "Place",
+    "Plan",
+    "Rates",
     "ServerConfig",
     "TimeoutsConfig",
     "TracingConfig",

@@ -15,7 +15,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from llmservice_server.config import strict_yaml
-from llmservice_server.config.faults import ConfigError
 
 PREFIX = "LLMSERVICE_"
 Path = tuple[str, ...]
@@ -34,7 +33,13 @@ def _level(text: str) -> str:
     )
 
 
+def _itself(name: str) -> Callable[[str], str]:
+    """Of a secret only the variable's name enters the configuration."""
+    return lambda _: name
+
+
 USUAL: Mapping[str, Usual] = {
+    "API_KEY": Usual(("auth", "keys", "variable"), _itself("API_KEY")),
     "ENVIRONMENT": Usual(("environment",)),
     "LOG_LEVEL": Usual(("logLevel",), _level),
     "MAX_CONTEXT_MESSAGES": Usual(("api", "maxContextMessages")),
@@ -46,25 +51,17 @@ USUAL: Mapping[str, Usual] = {
 
 # Names that other servers read and this version does not: who sets one is told what it does not do.
 UNREAD: Mapping[str, str] = {
-    "API_KEY": "this version cannot check keys; unset it, and let what stands before the server do",
     "MLFLOW_TRACKING_URI": "this version tells MLflow nothing",
     "RATE_LIMIT_ENABLED": "this version limits no client's rate; limits.running and limits.waiting "
     "bound all of them together",
     "REDIS_URL": "this version keeps nothing in Redis",
 }
-_REFUSED = "API_KEY"  # open to everybody is not what was asked
 _OFF = {"", "0", "false", "no", "off"}
 
 
 def unread(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that asks for what this version does not do.
-
-    Raises:
-        ConfigError: serving without it would not be safe.
-    """
+    """A sentence for each variable that asks for what this version does not do."""
     asked = [name for name in UNREAD if environment.get(name, "").lower() not in _OFF]
-    if environment.get(_REFUSED):
-        raise ConfigError(f"{_REFUSED}: {UNREAD[_REFUSED]}")
     return [f"{name} is ignored: {UNREAD[name]}" for name in asked]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from llmservice_server.config import strict_yaml
 from llmservice_server.config.api import ApiConfig
+from llmservice_server.config.auth import AuthConfig
 from llmservice_server.config.engine import EngineConfig, ModelConfig
 from llmservice_server.config.environment import overlaid
 from llmservice_server.config.faults import ConfigError, faults, one_line
@@ -44,6 +45,8 @@ class ServerConfig(Part):
     drain: DrainConfig = DrainConfig()
     liveness: LivenessConfig = LivenessConfig()
     api: ApiConfig = ApiConfig()
+    # Not written where nothing is, for older servers' sake.
+    auth: AuthConfig = Field(default=AuthConfig(), exclude_if=lambda auth: auth == AuthConfig())
     log_level: LogLevel = "info"
     tracing: TracingConfig = TracingConfig()
     environment: Annotated[str, Field(min_length=1)] = "production"

@@ -4,18 +4,16 @@ A key itself is nowhere in the file, and a value that is refused where one might
 is not repeated.
 """
 
-import re
 from collections import Counter
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from llmservice_server.config.part import Part
+from llmservice_server.config.place import SecretPlace
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def base_url(url: str) -> str:
@@ -38,31 +36,6 @@ def base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _variable(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        raise ValueError(": write the name of an environment variable, as OPENAI_API_KEY")
-    return name
-
-
-def _no_key(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError(": write {variable: NAME} or {file: PATH}, never the key itself")  # noqa: TRY004
-    return value
-
-
-class ApiKey(Part):
-    """Where a key lies: in an environment variable, or in a file that is mounted."""
-
-    variable: Annotated[str, AfterValidator(_variable)] | None = None
-    file: Annotated[str, Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.variable is None) == (self.file is None):
-            raise ValueError(": write one of variable and file, never the key itself")
-        return self
-
-
 class UpstreamModel(Part):
     """``name`` is what clients write; ``upstream_name`` what the upstream calls it, if not so."""
 
@@ -75,7 +48,7 @@ class UpstreamConfig(Part):
 
     url: Annotated[str, AfterValidator(base_url)]
     models: Annotated[tuple[UpstreamModel, ...], Field(strict=False)] = ()
-    api_key: Annotated[ApiKey | None, BeforeValidator(_no_key)] = None
+    api_key: SecretPlace = None
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
 
     @model_validator(mode="after")

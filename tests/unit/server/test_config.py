@@ -186,3 +186,46 @@ def test_importing_it_is_light() -> None:
     ).stdout.split()
     assert {"vllm", "fastapi", "starlette", "uvicorn", "torch"}.isdisjoint(loaded)
     assert "pydantic" in loaded
+
+
+_AUTH = _MODEL + "auth: "
+
+
+def test_without_any_source_of_keys_the_server_is_open_and_nothing_is_written() -> None:
+    for text in (_MODEL, _AUTH + "{}", _AUTH + "{trustedProxies: [10.0.0.0/8]}"):
+        assert not ServerConfig.from_yaml(text).auth.on
+    assert "auth" not in ServerConfig.from_yaml(_MODEL).to_yaml()  # which older servers refuse
+    for part in (
+        "{anonymous: true}",
+        "{keys: {file: /k}}",
+        "{stored: true, pepper: {file: /p}}",
+        "{oidc: {issuer: 'https://a', audience: b}}",
+    ):
+        config = ServerConfig.from_yaml(_AUTH + part)
+        assert config.auth.on
+        assert ServerConfig.from_yaml(config.to_yaml()) == config
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("{keys: THE-SECRET}", "auth.keys: write {variable: NAME} or {file: PATH}"),
+        ("{keys: {variable: THE-SECRET}}", "auth.keys.variable: write the name"),
+        ("{keys: {}}", "auth.keys: write one of variable and file"),
+        ("{stored: true}", "auth.pepper: is missing"),
+        ("{signed: true}", "auth.pepper: is missing"),
+        ("{defaultPlan: paid}", "auth.defaultPlan: paid is none of the plans"),
+        ("{plans: [{name: a}, {name: a}]}", "auth.plans: a is there twice"),
+        ("{plans: [{name: 'a b'}]}", "auth.plans.0.name: "),
+        ("{trustedProxies: [10.0.0.0/8, ingress]}", "auth.trustedProxies.1: not a network"),
+        ("{oidc: {issuer: 'https://a'}}", "auth.oidc.audience: is missing"),
+        ("{oidc: {issuer: 'ftp://a', audience: b}}", "auth.oidc.issuer: "),
+        ("{oidc: {issuer: 'https://u:THE-SECRET@a', audience: b}}", "auth.oidc.issuer: "),
+        ("{oidc: {issuer: 'https://a', audience: b, jwksUri: 'file:///k'}}", "auth.oidc.jwksUri: "),
+    ],
+)
+def test_who_may_ask_is_written_in_a_way_that_can_be_served(part: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ServerConfig.from_yaml(_AUTH + part)
+    assert says in str(refused.value)
+    assert "SECRET" not in str(refused.value)

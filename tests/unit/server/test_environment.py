@@ -1,5 +1,6 @@
 """Each field of the file is an environment variable too: which one wins, and what a fault names."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,14 +9,17 @@ from typing import cast
 
 import pytest
 import yaml
-from llmservice_server.config import ConfigError, ServerConfig
+from llmservice_server.config import ConfigError, Plan, ServerConfig
 from llmservice_server.config.environment import USUAL, fields
+from pydantic.alias_generators import to_snake
+from pydantic_core import to_jsonable_python
 
 _FILE = """
 model: {uri: 'pvc://models/m', source: /models/m, servedName: chat}
 drain: {graceSeconds: 3}
 logLevel: warning
 """
+_PLANS = json.dumps([Plan(name="free").model_dump(by_alias=True)])
 # A text that differs from the default and from the file, for each field but numbers and flags.
 _OTHER = {
     "model.uri": "hf://a/b",
@@ -33,6 +37,31 @@ _OTHER = {
     "tracing.otlpEndpoint": "http://collector:4318",
     "tracing.tracesEndpoint": "http://collector:4318/spans",
     "environment": "staging",
+    "auth.anonymous": "true",
+    "auth.keys.variable": "API_KEY",
+    "auth.keys.file": "/etc/keys",
+    "auth.stored": "true",
+    "auth.oidc.issuer": "https://id.example.com",
+    "auth.oidc.audience": "llm",
+    "auth.oidc.jwksUri": "https://id.example.com/keys",
+    "auth.oidc.userClaim": "email",
+    "auth.oidc.planClaim": "groups",
+    "auth.oidc.adminClaim": "admin",
+    "auth.pepper.variable": "PEPPER",
+    "auth.pepper.file": "/etc/pepper",
+    "auth.signed": "true",
+    "auth.plans": _PLANS,
+    "auth.defaultPlan": "free",
+    "auth.trustedProxies": "[10.0.0.0/8]",
+}
+# What a field is nothing without.
+_PEPPER = {"LLMSERVICE_AUTH_PEPPER_FILE": "/etc/pepper"}
+_OIDC = {"LLMSERVICE_AUTH_OIDC_ISSUER": "https://a", "LLMSERVICE_AUTH_OIDC_AUDIENCE": "a"}
+_BESIDE = {
+    "auth.stored": _PEPPER,
+    "auth.signed": _PEPPER,
+    "auth.defaultPlan": {"LLMSERVICE_AUTH_PLANS": "[{name: free}]"},
+    **{path: _OIDC for path in _OTHER if path.startswith("auth.oidc.")},
 }
 
 
@@ -46,11 +75,11 @@ _NAMES = {".".join(path): variable for path, variable, _ in fields(ServerConfig)
 
 
 def _at(config: ServerConfig, path: str) -> object:
-    value: object = config.model_dump(by_alias=True, mode="json")
+    """None also where what it is part of is not there."""
+    value: object = config
     for name in path.split("."):
-        assert isinstance(value, dict)
-        value = value.get(name)
-    return value
+        value = value and getattr(value, to_snake(name))
+    return to_jsonable_python(value, by_alias=True)
 
 
 _UPSTREAMS = "engine.upstreams"
@@ -60,14 +89,13 @@ _UPSTREAMS = "engine.upstreams"
     ("path", "variable"), sorted(_NAMES.items() - {(_UPSTREAMS, _NAMES[_UPSTREAMS])})
 )
 def test_every_field_is_a_variable_that_wins_over_the_file(path: str, variable: str) -> None:
-    text = _other(path, _at(ServerConfig.from_yaml(_FILE), path))
-    config = ServerConfig.from_yaml(_FILE, {variable: text})
+    without = ServerConfig.from_yaml(_FILE, _BESIDE.get(path, {}))
+    text = _other(path, _at(without, path))
+    config = ServerConfig.from_yaml(_FILE, {**_BESIDE.get(path, {}), variable: text})
     assert _at(config, path) == (
         text if isinstance(_at(config, path), str) else yaml.safe_load(text)
     )
-    changed = {
-        other for other in _NAMES if _at(config, other) != _at(ServerConfig.from_yaml(_FILE), other)
-    }
+    changed = {other for other in _NAMES if _at(config, other) != _at(without, other)}
     assert changed <= {path}
 
 
@@ -263,13 +291,24 @@ def test_a_proxy_without_a_file_takes_the_usual_names() -> None:
     assert (done.returncode, done.stderr.partition(":")[0]) == (2, "OLLAMA_URL")
 
 
-@pytest.mark.parametrize("command", ["check", "serve"])
-def test_a_key_that_nothing_would_check_is_refused(command: str) -> None:
-    done = _command(command, "--model=/no/such/model", API_KEY="verysecretvalue")
+def test_a_key_is_checked_and_printed_nowhere(tmp_path: Path) -> None:
+    done = _command("check", "--model=/no/such/model", API_KEY="verysecretvalue")
+    assert (done.returncode, done.stderr) == (0, "")
+    keys = ServerConfig.from_yaml(done.stdout).auth.keys
+    assert keys is not None
+    assert keys.variable == "API_KEY"
+    assert "verysecret" not in done.stdout
+    done = _command("check", "--model=a/b", LLMSERVICE_AUTH_KEYS_FILE=str(tmp_path / "none"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("API_KEY: this version cannot check keys; unset it")
+    assert done.stderr.startswith("auth.keys: ")
     assert done.stderr.count("\n") == 1
-    assert "verysecret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_key_that_is_none_ends_the_start_before_a_model_is_looked_for(command: str) -> None:
+    done = _command(command, "--model=/no/such/model", API_KEY="short")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "auth.keys: the key in line 1 is shorter than 8\n"
 
 
 @pytest.mark.parametrize(("command", "code"), [("check", 0), ("serve", 3)])

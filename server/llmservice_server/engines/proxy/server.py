@@ -15,11 +15,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llmservice_server import api, logs
+from llmservice_server import api, logs, secret
 from llmservice_server.config import ServerConfig
 from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.failures import EngineError
-from llmservice_server.engines.proxy import keys
 from llmservice_server.engines.proxy.application import Application
 from llmservice_server.engines.proxy.upstream import Upstream
 from llmservice_server.gateway import Gateway
@@ -61,7 +60,10 @@ def serve(config: ServerConfig) -> None:
     Raises:
         EngineError: it did not start, or ended without being told to.
     """
-    upstreams = [Upstream(u, keys.read(u.api_key)) for u in config.engine.upstreams]
+    upstreams = [
+        Upstream(u, u.api_key and secret.read_line(u.api_key, "engine.upstreams"))
+        for u in config.engine.upstreams
+    ]
     with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
         logs.configure(config.log_level, Path(folder))
         with _listening(config.port) as listening:

@@ -3,14 +3,10 @@
 import itertools
 import json
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmservice_server.config import ApiKey
-from llmservice_server.engines.failures import EngineConfigError
-from llmservice_server.engines.proxy import keys
 from llmservice_server.engines.proxy.body import BodyError, model_of, renamed
 from llmservice_server.engines.proxy.breaker import Breaker
 from llmservice_server.engines.proxy.events import Events
@@ -86,18 +82,3 @@ def test_a_breaker_opens_lets_one_try_and_waits_longer_each_time() -> None:
     assert breaker.admits(now)
     breaker.succeeded()
     assert breaker.admits(0)
-
-
-def test_keys_come_from_a_variable_or_a_file_and_are_in_no_error(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_text("sk-from-file\n")
-    assert keys.read(None) is None
-    assert keys.read(ApiKey(variable="K"), {"K": "sk-1"}) == "sk-1"
-    assert keys.read(ApiKey(file=str(file))) == "sk-from-file"
-    for place, given_ in ((ApiKey(variable="K"), {}), (ApiKey(variable="K"), {"K": "sk-\nx"})):
-        with pytest.raises(EngineConfigError) as refused:
-            keys.read(place, given_)
-        assert "the variable K" in str(refused.value)
-        assert "sk-" not in str(refused.value)
-    with pytest.raises(EngineConfigError, match="cannot be read"):
-        keys.read(ApiKey(file=str(tmp_path / "none")))
