@@ -29,8 +29,8 @@ Where neither says what is served, `OLLAMA_URL` stands before Ollama there, and 
 with `MODEL_NAME` before that model at `https://api.openai.com/v1`; Ollama is never sent the key. \
 With `--upstream`, `MODEL_NAME` is the one model that is served of it. Beside a file with a proxy \
 it chooses nothing. `API_KEY` holds the one key that opens the server, and only its name enters \
-the configuration: [who may ask](identity.md). `LOG_LEVEL` is written in any case, `WARN` is warning, `CRITICAL` and `FATAL` \
-are error.
+the configuration: [who may ask](identity.md). `LOG_LEVEL` is written in any case, `WARN` is \
+warning, `CRITICAL` and `FATAL` are error.
 
 | field | variable | usual name | default |
 |---|---|---|---|

@@ -32,6 +32,8 @@ def vllm_environment(
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
         "VLLM_MAX_N_SEQUENCES": str(_MOST_SEQUENCES),
+        # uvicorn would believe what is said on the loopback; whom to believe is auth.trustedProxies
+        "FORWARDED_ALLOW_IPS": "",
     }
     if not compiles:
         # Of vLLM's sampler some is compiled whatever its flags say: the first request that wants

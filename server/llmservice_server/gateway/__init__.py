@@ -15,6 +15,8 @@ from llmservice_server.gateway.drain import Drain
 from llmservice_server.gateway.exchange import Exchanges
 from llmservice_server.gateway.health import Health
 from llmservice_server.gateway.hosts import Hosts
+from llmservice_server.gateway.identity.layer import identity
+from llmservice_server.gateway.identity.models import Models
 from llmservice_server.gateway.metrics import Metrics
 from llmservice_server.gateway.predict_errors import PredictErrors
 from llmservice_server.gateway.request_id import RequestId
@@ -31,9 +33,11 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     PredictErrors,
     Hosts,
     Drain,
-    # Identity, limits and quotas stand here: after the drain, so that what they hold back counts as
-    # in flight, and before anything is read of a body.
+    # After the drain, so that what is held back counts as in flight, and before a body is read.
+    identity,
     Sanitize,
+    Models,
+    # Limits and quotas stand here.
     Admission,
     # Cache and history stand here. The warm-up's own completion passes no layer.
     WarmUp,

@@ -1,12 +1,13 @@
 """One JSON line a request, when its last byte is sent or its client is gone.
 
-Never a body, a query, a header or a key; the path is the route's template where one matched, and
-cut short where none did.
+Never a body, a query, a header or a key, but the name of whose key it is; the path is the route's
+template where one matched, and cut short where none did.
 """
 
 import logging
 
 from llmservice_server.gateway.asgi import Scope, header
+from llmservice_server.gateway.caller import caller_of
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.exchange import Exchange
 from llmservice_server.gateway.request_id import HEADER
@@ -31,7 +32,10 @@ class AccessLog:
 
 def _fields(exchange: Exchange) -> dict[str, object]:
     usage, first = exchange.usage, exchange.first_token_seconds
+    caller = caller_of(exchange.scope)
     told = {
+        "user": caller and caller.user,
+        "key": caller and caller.key,
         "input_tokens": usage and usage.input_tokens,
         "output_tokens": usage and usage.output_tokens,
         "first_token_seconds": first and round(first, 4),

@@ -1,8 +1,7 @@
 """Who asks, as far as the gateway could tell: what identity finds, and all layers below read."""
 
-from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from llmservice_server.config.plan import Plan
 from llmservice_server.gateway.asgi import Scope
@@ -44,4 +43,4 @@ def caller_of(scope: Scope) -> Caller | None:
 
 
 def note(scope: Scope, caller: Caller) -> None:
-    cast("MutableMapping[str, Any]", scope.setdefault("state", {}))[_PLACE] = caller
+    scope.setdefault("state", {})[_PLACE] = caller

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from llmservice_server.config import ServerConfig
+from llmservice_server.gateway.identity.stored import KeyStore
 from llmservice_server.gateway.in_process import InProcess
 from llmservice_server.gateway.lifecycle import Lifecycle
 from llmservice_server.gateway.turns import Turns
@@ -51,6 +52,7 @@ class Context:
     startup: Startup = field(default_factory=Startup)
     below: InProcess = field(default_factory=InProcess)
     turns: Turns = field(default_factory=lambda: Turns(_PLACES))
+    keys: KeyStore | None = None
 
     @property
     def status(self) -> str:

@@ -118,6 +118,12 @@ def test_idle_connections_outlive_the_pools_of_clients_unless_the_user_says_so()
     assert _environment(_config(), **{name: "5"})[name] == "5"
 
 
+def test_uvicorn_believes_nobody_about_addresses_unless_the_user_says_so() -> None:
+    name = "FORWARDED_ALLOW_IPS"
+    assert not _environment(_config())[name]
+    assert _environment(_config(), **{name: "10.0.0.1"})[name] == "10.0.0.1"
+
+
 def test_the_hub_is_not_asked_for_a_model_that_lies_in_a_folder() -> None:
     assert _environment(_config("/models/m"))["HF_HUB_OFFLINE"] == "1"
     assert "HF_HUB_OFFLINE" not in _environment(_config("org/model"))

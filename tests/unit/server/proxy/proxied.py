@@ -2,12 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 from llmservice_server import api
 from llmservice_server.config import EngineConfig, HttpConfig, ServerConfig
 from llmservice_server.engines.connections import guarded
@@ -45,15 +46,21 @@ async def proxied(
     *upstreams: dict[str, Any],
     ready: bool = True,
     http: HttpConfig | None = None,
+    auth: dict[str, Any] | None = None,
+    routes: Callable[[FastAPI], None] | None = None,
     **timeouts: float,
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    file = {"engine": {"type": "proxy", "upstreams": list(upstreams), "timeouts": timeouts}}
+    """auth: as in a file. routes: adds some to the application's."""
+    engine = {"type": "proxy", "upstreams": list(upstreams), "timeouts": timeouts}
+    file = {"engine": engine, "auth": auth or {}}
     config = ServerConfig.model_validate(file).model_copy(update={"http": http or HttpConfig()})
     assert isinstance(config.engine, EngineConfig)
     context = Context(config, ProxyEngine())
     made = [Upstream(u, KEY if u.api_key else None) for u in config.engine.upstreams]
     application = Application(config.engine, made)
     api.attach(application.fastapi, context)
+    if routes:
+        routes(application.fastapi)
     server = _Server(
         uvicorn.Config(
             Gateway(application, context),

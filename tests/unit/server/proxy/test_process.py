@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from tests.collector import collecting
+from tests.unit.server.identity.identity_provider import AUDIENCE, identity_provider
 from tests.unit.server.proxy.proxied import CHAT, chat, to
 from tests.unit.server.proxy.upstream_double import CHUNK, DONE, KEY, endless, stream, upstream
 
@@ -125,6 +126,46 @@ async def test_spans_go_where_the_variable_for_traces_says(tmp_path: Path) -> No
             async with asyncio.timeout(30):
                 while not collector.spans:
                     await asyncio.sleep(0.02)
+
+
+async def test_no_key_that_a_client_shows_is_in_a_log_a_span_a_metric_or_an_answer(
+    tmp_path: Path,
+) -> None:
+    good, wrong = "a-good-secret-key", "a-wrong-secret-key"
+    token = "eyJhbGciOiJub25lIn0.eyJzZWNyZXQiOiAxfQ.secret"
+    with identity_provider() as idp, collecting() as collector:
+        env = {
+            "API_KEY": good,
+            "LOG_LEVEL": "debug",
+            "LLMSERVICE_AUTH_OIDC_ISSUER": idp.url,
+            "LLMSERVICE_AUTH_OIDC_AUDIENCE": AUDIENCE,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        good_token, said = idp.token(), list[str]()
+        async with (
+            upstream(stream(CHUNK, DONE)) as a,
+            _ready(tmp_path, a.url, **env) as running,
+            httpx2.AsyncClient(base_url=running.url, timeout=30) as client,
+        ):
+            for key in (good, good_token, wrong, token, f"sk-{'secret' * 9}"[:54], "secret" * 9000):
+                for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}):
+                    answer = await client.post(CHAT, json=chat(stream=True), headers=headers)
+                    good_one = key in {good, good_token}
+                    assert (answer.status_code == 200) is good_one, (key[:20], answer.text)
+                    said.append(f"{answer.headers} {answer.text}")
+            for headers in ({"authorization": f"Basic {wrong}"}, {"authorization": wrong}):
+                said.append((await client.get("/v1/models", headers=headers)).text)
+            said.append((await client.get("/metrics")).text)
+            async with asyncio.timeout(30):
+                while len(collector.spans) < 14:
+                    await asyncio.sleep(0.02)
+            running.process.send_signal(signal.SIGTERM)
+            out, err = await asyncio.wait_for(running.process.communicate(), 20)
+    told = "".join([*said, str(collector.spans), out.decode(), err.decode()])
+    assert '"user": "oidc:ada"' in told or '"user":"oidc:ada"' in told
+    for secret in ("secret", good_token, good_token.split(".")[2], KEY):
+        assert secret not in told
 
 
 async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
