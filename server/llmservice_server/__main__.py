@@ -26,6 +26,7 @@ from llmservice_server.config import (
 )
 from llmservice_server.config.environment import unread
 from llmservice_server.config.faults import faults
+from llmservice_server.config.redis import address_of
 from llmservice_server.config.static_keys import static_keys
 from llmservice_server.engines import ENGINES
 from llmservice_server.engines.failures import EngineError
@@ -141,6 +142,8 @@ def _find_secrets(config: ServerConfig) -> None:
         static_keys(secret.read(config.auth.keys, "auth.keys"), "auth.keys")
     if config.auth.pepper:
         secret.read_line(config.auth.pepper, "auth.pepper")
+    if config.redis.url:
+        address_of(secret.read_line(config.redis.url, "redis.url"))
 
 
 def _check(config: ServerConfig) -> int:

@@ -17,9 +17,10 @@ from llmservice_server.config.http import (
     CorsConfig,
     HttpConfig,
 )
-from llmservice_server.config.limits import LimitsConfig
+from llmservice_server.config.limits import AnonymousRates, LimitsConfig, ModelRates
 from llmservice_server.config.place import Place
 from llmservice_server.config.plan import Plan, Rates
+from llmservice_server.config.redis import RedisConfig
 from llmservice_server.config.reserved_args import RESERVED_ARGS
 from llmservice_server.config.server import DrainConfig, LivenessConfig, LogLevel, ServerConfig
 from llmservice_server.config.tracing import TracingConfig
@@ -36,6 +37,7 @@ __all__ = [
     "ORIGIN",
     "ORIGIN_FAULT",
     "RESERVED_ARGS",
+    "AnonymousRates",
     "ApiConfig",
     "AuthConfig",
     "ConfigError",
@@ -48,10 +50,12 @@ __all__ = [
     "LivenessConfig",
     "LogLevel",
     "ModelConfig",
+    "ModelRates",
     "OidcConfig",
     "Place",
     "Plan",
     "Rates",
+    "RedisConfig",
     "ServerConfig",
     "TimeoutsConfig",
     "TracingConfig",

@@ -47,14 +47,14 @@ USUAL: Mapping[str, Usual] = {
     "OTEL_ENABLED": Usual(("tracing", "enabled")),
     "OTEL_EXPORTER_OTLP_ENDPOINT": Usual(("tracing", "otlpEndpoint")),
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": Usual(("tracing", "tracesEndpoint")),
+    "REDIS_URL": Usual(("redis", "url", "variable"), _itself("REDIS_URL")),
 }
 
 # Names that other servers read and this version does not: who sets one is told what it does not do.
 UNREAD: Mapping[str, str] = {
     "MLFLOW_TRACKING_URI": "this version tells MLflow nothing",
-    "RATE_LIMIT_ENABLED": "this version limits no client's rate; limits.running and limits.waiting "
-    "bound all of them together",
-    "REDIS_URL": "this version keeps nothing in Redis",
+    "RATE_LIMIT_ENABLED": "there is no such switch; what callers may ask for is in limits and in "
+    "auth.plans",
 }
 _OFF = {"", "0", "false", "no", "off"}
 

@@ -15,6 +15,7 @@ from llmservice_server.config.faults import ConfigError, faults, one_line
 from llmservice_server.config.http import HttpConfig
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.part import Part
+from llmservice_server.config.redis import RedisConfig
 from llmservice_server.config.tracing import TracingConfig
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -47,6 +48,9 @@ class ServerConfig(Part):
     api: ApiConfig = ApiConfig()
     # Not written where nothing is, for older servers' sake.
     auth: AuthConfig = Field(default=AuthConfig(), exclude_if=lambda auth: auth == AuthConfig())
+    redis: RedisConfig = Field(
+        default=RedisConfig(), exclude_if=lambda redis: redis == RedisConfig()
+    )
     log_level: LogLevel = "info"
     tracing: TracingConfig = TracingConfig()
     environment: Annotated[str, Field(min_length=1)] = "production"

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 import yaml
-from llmservice_server.config import ConfigError, Plan, ServerConfig
+from llmservice_server.config import ConfigError, ModelRates, Plan, Rates, ServerConfig
 from llmservice_server.config.environment import USUAL, fields
 from pydantic.alias_generators import to_snake
 from pydantic_core import to_jsonable_python
@@ -19,6 +19,7 @@ model: {uri: 'pvc://models/m', source: /models/m, servedName: chat}
 drain: {graceSeconds: 3}
 logLevel: warning
 """
+_RATES = ("requestsPerMinute", "tokensPerMinute", "concurrentRequests", "concurrentStreams")
 _PLANS = json.dumps([Plan(name="free").model_dump(by_alias=True)])
 # A text that differs from the default and from the file, for each field but numbers and flags.
 _OTHER = {
@@ -53,6 +54,12 @@ _OTHER = {
     "auth.plans": _PLANS,
     "auth.defaultPlan": "free",
     "auth.trustedProxies": "[10.0.0.0/8]",
+    **{f"limits.{of}.{what}": "7" for of in ("anonymous", "perAddress") for what in _RATES},
+    "limits.models": json.dumps([ModelRates(name="m", rates=Rates()).model_dump(by_alias=True)]),
+    "limits.whenRedisIsDown": "closed",
+    "redis.url.variable": "REDIS_URL",
+    "redis.url.file": "/etc/redis",
+    "redis.prefix": "other",
 }
 # What a field is nothing without.
 _PEPPER = {"LLMSERVICE_AUTH_PEPPER_FILE": "/etc/pepper"}
@@ -313,9 +320,19 @@ def test_a_key_that_is_none_ends_the_start_before_a_model_is_looked_for(command:
 
 @pytest.mark.parametrize(("command", "code"), [("check", 0), ("serve", 3)])
 def test_what_is_asked_for_and_not_done_is_told(command: str, code: int) -> None:
-    names = {"RATE_LIMIT_ENABLED": "true", "REDIS_URL": "redis://r", "MLFLOW_TRACKING_URI": "x"}
+    names = {"RATE_LIMIT_ENABLED": "true", "MLFLOW_TRACKING_URI": "x"}
     done = _command(command, "--model=/no/such/model", **names)
     assert done.returncode == code
     assert {name for name in names if f"{name} is ignored: " in done.stderr} == set(names)
     done = _command(command, "--model=/no/such/model", RATE_LIMIT_ENABLED="false", API_KEY="")
     assert "ignored" not in done.stderr
+
+
+def test_an_address_of_redis_that_is_none_ends_the_start_and_is_printed_nowhere() -> None:
+    done = _command("serve", "--model=/no/such/model", REDIS_URL="http://:verysecret@h")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("redis.url: ")
+    assert "verysecret" not in done.stderr
+    done = _command("check", "--model=a/b", REDIS_URL="redis://:verysecret@h")
+    assert done.returncode == 0
+    assert "verysecret" not in done.stdout + done.stderr
