@@ -21,6 +21,7 @@ from llmservice_server.gateway.metrics import Metrics
 from llmservice_server.gateway.predict_errors import PredictErrors
 from llmservice_server.gateway.request_id import RequestId
 from llmservice_server.gateway.sanitize import Sanitize
+from llmservice_server.gateway.toll.layer import toll
 from llmservice_server.gateway.tracing import tracing
 from llmservice_server.gateway.warm_up import WarmUp
 
@@ -37,7 +38,7 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     identity,
     Sanitize,
     Models,
-    # Limits and quotas stand here.
+    toll,
     Admission,
     # Cache and history stand here. The warm-up's own completion passes no layer.
     WarmUp,

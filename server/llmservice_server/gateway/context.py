@@ -10,6 +10,7 @@ from llmservice_server.config import ServerConfig
 from llmservice_server.gateway.identity.stored import KeyStore
 from llmservice_server.gateway.in_process import InProcess
 from llmservice_server.gateway.lifecycle import Lifecycle
+from llmservice_server.gateway.toll.ledger import Ledger
 from llmservice_server.gateway.turns import Turns
 from llmservice_server.loading import Startup
 
@@ -53,6 +54,8 @@ class Context:
     below: InProcess = field(default_factory=InProcess)
     turns: Turns = field(default_factory=lambda: Turns(_PLACES))
     keys: KeyStore | None = None
+    ledger: Ledger | None = None
+    """Where what callers use is kept; None where there is no database."""
 
     @property
     def status(self) -> str:

@@ -1,7 +1,8 @@
 """One request and its answer, watched once for all who tell of it: metrics, the access log, spans.
 
-The only layer that costs per chunk: it notes the time of the first one and keeps the last few,
-where a stream says how many tokens it took. A body is never kept longer than its exchange.
+The only layer that costs per chunk: it notes the time of the first one, counts events and keeps the
+last few chunks, where a stream says how many tokens it took. A body is never kept longer than its
+exchange.
 """
 
 import time
@@ -18,6 +19,8 @@ from llmservice_server.gateway.usage import Usage, usage_of
 CLIENT_GONE = 499  # nginx's, of a client that left before there was any answer
 _LAST = 8  # bodies: the events at a stream's end, also where a proxy cuts them anywhere
 _ERROR = b'data: {"error"'  # an event, in a stream that began with 200
+_EVENT, _CRLF_EVENT = b"\n\n", b"\r\n\r\n"  # their ends
+_ENDED = "ended"  # in the scope's state: who is to be told
 _BY_STATUS: Mapping[int, str] = MappingProxyType(
     {
         401: "unauthorized",
@@ -39,7 +42,7 @@ class Exchange:
     """What is known of it so far; times are of the performance counter, in seconds."""
 
     __slots__ = (
-        *("began", "complete", "ended", "first", "gone", "last", "method", "notes"),
+        *("began", "complete", "ended", "events", "first", "gone", "last", "method", "notes"),
         *("route", "scope", "started", "status", "streaming", "trace_id", "usage"),
     )
 
@@ -52,6 +55,8 @@ class Exchange:
         self.started = self.streaming = self.complete = self.gone = False
         self.status = 500  # what uvicorn answers to an exception
         self.last: deque[bytes] = deque(maxlen=_LAST)
+        self.events = 0
+        """Of a stream, as many as were sent."""
         self.usage: Usage | None = None
         self.trace_id: str | None = None
         """By which a collector finds it, if one gets it."""
@@ -96,6 +101,11 @@ class Observer(Protocol):
     def ends(self, exchange: Exchange) -> None: ...
 
 
+def when_ended(scope: Scope, tell: Callable[[Exchange], None]) -> None:
+    """Have a layer below told once of the exchange of this request, when it has ended."""
+    scope.setdefault("state", {}).setdefault(_ENDED, []).append(tell)
+
+
 class Exchanges:
     """The layer; made with what makes its observers."""
 
@@ -127,6 +137,8 @@ class Exchanges:
                 exchange.status = CLIENT_GONE
             for observer in self._observers:
                 observer.ends(exchange)
+            for tell in state.get(_ENDED, ()):
+                tell(exchange)
 
 
 def _watched(exchange: Exchange, send: Send) -> Send:
@@ -140,6 +152,8 @@ def _watched(exchange: Exchange, send: Send) -> Send:
         if body := message.get("body"):
             if exchange.first is None:
                 exchange.first = time.perf_counter()
+            if exchange.streaming:
+                exchange.events += body.count(_EVENT) + body.count(_CRLF_EVENT)
             keep(body)
         await send(message)
         if not message.get("more_body") and message["type"] == "http.response.body":

@@ -51,6 +51,25 @@ def document_of(scope: Scope) -> Mapping[str, Any] | None:
     return cast("Mapping[str, Any] | None", scope.get("state", {}).get(_DOCUMENT))
 
 
+def replaced(
+    scope: Scope, receive: Receive, body: bytes, document: Mapping[str, Any]
+) -> tuple[Scope, Receive]:
+    """The request with this body in place of its own, which is received whole with this."""
+    scope = _with_length(scope, len(body))
+    scope.setdefault("state", {})[_DOCUMENT] = document
+    again = _again(body, receive)
+    own = True
+
+    async def receive_replaced() -> Message:
+        nonlocal own
+        if own and (message := await receive())["type"] != "http.request":
+            return message
+        own = False
+        return await again()
+
+    return scope, receive_replaced
+
+
 class _Refused(Exception):  # noqa: N818  the client's fault, or nobody's
     def __init__(
         self, status: int, kind: str, message: str, *, unread: bool, headers: Headers = ()
