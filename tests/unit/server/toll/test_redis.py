@@ -1,14 +1,16 @@
 """Counters that replicas share in a real Redis: exact, whoever races, dies or stalls."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 
+import httpx2
 import pytest
 from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.toll.counters import (
@@ -29,6 +31,7 @@ from llmservice_server.gateway.toll.wire import RedisDownError
 from dev.redis import Redis
 from tests.unit.server.small_engine import until
 from tests.unit.server.toll.conftest import say
+from tests.unit.server.toll.replica import QUOTA
 from tests.unit.server.toll.test_model import CLOCK
 from tests.unit.server.toll.words import NOTHING, Memory, charge, order, passed, taken
 
@@ -131,6 +134,73 @@ async def test_places_of_a_replica_that_died_are_free_within_a_minute_and_its_qu
     assert len(await passed(counters, [order(running) for _ in range(25)])) == 20
     assert (await counters.take(order(tokens))).refused == 0
     await counters.close()
+
+
+async def test_servers_that_race_spend_a_quota_to_the_last_token_also_when_one_is_killed(
+    redis: Redis,
+) -> None:
+    key = "sk-of-the-one-user"
+    environment = {**os.environ, "REDIS_URL": redis.url, "KEY": f"ann: {key}"}
+    with ExitStack() as stack:
+        ports: list[int] = []
+        replicas: list[subprocess.Popen[str]] = []
+        for _ in range(3):
+            replica = subprocess.Popen(  # noqa: ASYNC220  nothing else runs yet
+                [sys.executable, "-m", "tests.unit.server.toll.replica"],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            stack.callback(replica.communicate)
+            stack.callback(replica.kill)
+            replicas.append(replica)
+        for replica in replicas:
+            assert replica.stdout
+            ports.append(int(replica.stdout.readline()))
+        async with httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}) as client:
+
+            async def ask(port: int, words: int) -> int:
+                """The status, or 0 of a server that was killed."""
+                url = f"http://127.0.0.1:{port}/v1/completions"
+                try:
+                    body = {"model": "small", "max_tokens": words}
+                    return (await client.post(url, json=body, timeout=30)).status_code
+                except httpx2.TransportError:
+                    return 0
+
+            async def left() -> int:
+                month = order(charge(What.MONTH_TOKENS, QUOTA, 0, of="static:ann"))
+                counters = RedisCounters(address_of(redis.url), "llmservice")
+                try:
+                    return (await taken(counters, month)).left[0].left
+                finally:
+                    await counters.close()
+
+            # The engine says three tokens for each prompt: 13 a request, and the replicas race.
+            statuses = [await ask(ports[0], 10)]
+            statuses += await asyncio.gather(*(ask(ports[n % 3], 10) for n in range(60)))
+            assert set(statuses) == {200}
+            await until_async(left, QUOTA - 61 * 13)
+            # One is killed while it answers a request, which stays charged as it was reserved.
+            dying = asyncio.create_task(ask(ports[2], 100))
+            before = QUOTA - 61 * 13
+            while (reserved := before - await left()) < 100:
+                await asyncio.sleep(0.01)
+            replicas[2].kill()
+            assert await dying == 0
+            rest = before - reserved
+            each = list(await asyncio.gather(*(ask(ports[n % 2], 1) for n in range(90))))
+            while 200 in (more := [await ask(port, 1) for port in ports[:2]]):
+                each += more  # of what was reserved for the others and came back
+            assert set(each) == {200, 429}
+            await until_async(left, rest - 4 * each.count(200))
+            assert await left() < 20  # less than one more reserves
+
+
+async def until_async(read: Callable[[], Awaitable[int]], wanted: int) -> None:
+    async with asyncio.timeout(10):
+        while await read() != wanted:
+            await asyncio.sleep(0.01)
 
 
 async def test_places_that_are_held_stay_held_as_long_as_their_replica_lives(redis: Redis) -> None:
