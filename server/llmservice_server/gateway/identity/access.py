@@ -50,7 +50,7 @@ _KEY = (
 )
 # What changes the engine for all, tells of others, or is for other engines and not for clients.
 _ADMIN = (
-    *("POST /v1/load_lora_adapter", "POST /v1/unload_lora_adapter"),
+    *("POST /v1/load_lora_adapter", "POST /v1/unload_lora_adapter", "POST /adapters"),
     *("POST /inference/v1/generate", "POST /inference/v1/abort_requests", "POST /abort_requests"),
     *("POST /sleep", "POST /wake_up", "GET /is_sleeping", "POST /release_kv_cache_memory"),
     *("POST /pause", "POST /resume", "GET /is_paused", "GET /server_info", "POST /collective_rpc"),
@@ -64,11 +64,11 @@ _ADMIN = (
     *("GET /weight_info", "GET /get_world_size"),
 )
 # Routes with an id in them, as what stands before it and after it; an id has no slash, but for a
-# model's name.
+# model's name. Of an admin's what stands before is enough.
 _MODEL = "GET /v1/models/"
 _RESPONSE, _CANCEL = "GET /v1/responses/", "/cancel"
 _CANCELLED = "POST /v1/responses/"
-_ADMINS = "/admin/v1/"
+_ADMINS = ("/admin/v1/", "/adapters/")
 
 
 def _rows() -> Mapping[str, Route]:
@@ -83,7 +83,6 @@ _CLOSED = Route(Access.ADMIN, None)
 _A_MODEL = Route(Access.KEY, "/v1/models/{id}")
 _A_RESPONSE = Route(Access.KEY, "/v1/responses/{id}")
 _A_CANCEL = Route(Access.KEY, "/v1/responses/{id}/cancel")
-_AN_ADMINS = Route(Access.ADMIN, "/admin/v1")
 
 NAMES: frozenset[str] = frozenset(
     route.name
@@ -111,7 +110,8 @@ def _other(asked: str, path: str) -> Route:
         return _A_RESPONSE
     if asked.startswith(_CANCELLED) and bare.endswith(_CANCEL):
         return _A_CANCEL if _is_id(bare[len(_CANCELLED) : -len(_CANCEL)]) else _CLOSED
-    return _AN_ADMINS if path.startswith(_ADMINS) else _CLOSED
+    above = next(filter(path.startswith, _ADMINS), None)
+    return Route(Access.ADMIN, above) if above else _CLOSED
 
 
 def _is_id(text: str) -> bool:

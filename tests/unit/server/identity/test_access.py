@@ -20,7 +20,8 @@ from llmservice_server.gateway.identity.access import NAMES, Access, access
         ("POST", "/v1/responses/resp_1/cancel", Access.KEY, "/v1/responses/{id}/cancel"),
         ("WEBSOCKET", "/v1/realtime", Access.KEY, "/v1/realtime"),
         ("POST", "/v1/load_lora_adapter", Access.ADMIN, "/v1/load_lora_adapter"),
-        ("GET", "/admin/v1/users", Access.ADMIN, "/admin/v1"),
+        ("GET", "/admin/v1/users", Access.ADMIN, "/admin/v1/"),
+        ("DELETE", "/adapters/a", Access.ADMIN, "/adapters/"),
     ],
 )
 def test_a_known_route_is_for_whom_it_is(
@@ -59,4 +60,4 @@ def test_what_the_table_does_not_name_is_closed(method: str, path: str) -> None:
 
 def test_scopes_name_what_keys_open_and_nothing_else() -> None:
     assert {"/v1/chat/completions", "/v1/models/{id}", "/v1/realtime"} <= NAMES
-    assert NAMES.isdisjoint({"/livez", "/sleep", "/admin/v1"})
+    assert NAMES.isdisjoint({"/livez", "/sleep", "/admin/v1/"})
