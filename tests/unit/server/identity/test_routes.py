@@ -1,5 +1,6 @@
 """Every route of the running proxy against the table of who may ask it, with and without a key."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -7,11 +8,16 @@ from collections.abc import Iterable, Iterator
 import openai
 import pytest
 from fastapi import FastAPI
+from llmservice_server.config import AuthConfig, HttpConfig
 from llmservice_server.gateway.identity.access import Access, access
 from starlette.routing import Mount, Route
 
+from tests.fuzz.attacks import ATTACKS, ODDITIES
+from tests.fuzz.promise import faults
+from tests.fuzz.wire import sent
 from tests.unit.server.proxy.proxied import CHAT, chat, proxied, to
 from tests.unit.server.proxy.upstream_double import completion, upstream
+from tests.unit.server.small_engine import SmallEngine, served, until
 
 _KEY = "a-static-key-of-the-tests"
 _AUTH = {"keys": {"variable": "API_KEY"}}
@@ -119,6 +125,24 @@ async def test_the_access_log_names_who_asked_and_no_secret(
     everything = caplog.text + str([record.__dict__ for record in caplog.records])
     assert _KEY not in everything
     assert "wrong-secret" not in everything
+
+
+async def test_hostile_bytes_without_a_key_are_answered_in_shape_and_reach_no_engine() -> None:
+    http = HttpConfig(header_seconds=1, body_seconds=1, max_body_bytes=100_000)
+    attacks = (*ATTACKS, *ODDITIES)
+    async with served(SmallEngine(), http=http, auth=AuthConfig.model_validate(_AUTH)) as server:
+        address = ("127.0.0.1", server.port)
+        answers = await asyncio.gather(*(sent(address, one.bytes_) for one in attacks))
+        await until(lambda: server.context.lifecycle.in_flight == 0)
+        assert not server.engine.seen_ids
+    broken = [
+        f"{attack.name}: {fault}"
+        for attack, answer in zip(attacks, answers, strict=True)
+        for fault in faults(attack.path, answer, method=attack.method)
+        if not attack.name.startswith("a websocket")  # whose handshake uvicorn refuses in its way
+    ]
+    assert broken == []
+    assert sum(b"HTTP/1.1 401 " in answer for answer in answers) > 30
 
 
 async def test_probes_and_metrics_need_no_key() -> None:
