@@ -8,6 +8,7 @@ keys nor tokens nor anonymous callers the layer is not there. Nothing is done pe
 from llmservice_server import secret
 from llmservice_server.config import ConfigError
 from llmservice_server.config.auth import ANONYMOUS
+from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.asgi import (
     TRY_AGAIN_LATER,
     App,
@@ -26,7 +27,7 @@ from llmservice_server.gateway.identity.callers import Callers
 from llmservice_server.gateway.identity.credential import shown
 from llmservice_server.gateway.identity.known import Known
 from llmservice_server.gateway.identity.refused import Refused, not_allowed, unauthorized
-from llmservice_server.gateway.identity.signature import OwnNonces, Signatures
+from llmservice_server.gateway.identity.signature import Nonces, OwnNonces, Signatures
 
 _UNAUTHORIZED, _POLICY_VIOLATION = 4401, 1008  # websocket close codes
 
@@ -48,7 +49,7 @@ class Identity:
         if auth.signed:
             if pepper is None:
                 raise ConfigError("auth.pepper: is missing; write it")
-            self._signatures = Signatures(pepper, OwnNonces())
+            self._signatures = Signatures(pepper, _nonces(context))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -104,6 +105,21 @@ class Identity:
             return message
 
         return receive_and_stop
+
+
+def _nonces(context: Context) -> Nonces:
+    redis, down = context.config.redis, context.config.limits.when_redis_is_down
+    if redis.url is None:
+        return OwnNonces()
+    address = address_of(secret.read_line(redis.url, "redis.url"))
+    from llmservice_server.gateway.identity.shared_nonces import (  # noqa: PLC0415
+        SECONDS,
+        SharedNonces,
+    )
+    from llmservice_server.gateway.toll.wire import Wire  # noqa: PLC0415  with what it needs
+
+    wire = Wire(address, SECONDS)
+    return SharedNonces(wire, redis.prefix, OwnNonces() if down == "open" else None)
 
 
 def _allow(route: Route, caller: Caller) -> None:

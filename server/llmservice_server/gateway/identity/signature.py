@@ -20,6 +20,8 @@ from llmservice_server.gateway.identity.bounded import Bounded
 from llmservice_server.gateway.identity.refused import Refused, cannot_tell, unauthorized
 
 _WINDOW = 60  # seconds that clocks may differ and requests may take
+KEPT = 2 * _WINDOW
+"""Seconds for which a nonce may come again."""
 _NONCES = 200_000
 _INPUT = re.compile(
     r"([a-z*][a-z0-9_.*-]{0,31})="
@@ -53,7 +55,7 @@ class OwnNonces:
 
     async def fresh(self, nonce: bytes) -> bool:
         now = time.monotonic()
-        while self._seen and next(iter(self._seen.values())) <= now - 2 * _WINDOW:
+        while self._seen and next(iter(self._seen.values())) <= now - KEPT:
             self._seen.popitem(last=False)
         if nonce in self._seen:
             return False

@@ -41,9 +41,11 @@ async def engine(scope: Scope, receive: Receive, send: Send) -> None:
     await answer_json(send, 200, {"error": told})  # where `Exchange` looks
 
 
-def door(auth: Mapping[str, Any], keys: KeyStore | None = None, app: App = engine) -> App:
-    """The layer; auth as in a file."""
-    config = ServerConfig(model=MODEL, auth=AuthConfig.model_validate(auth))
+def door(
+    auth: Mapping[str, Any], keys: KeyStore | None = None, app: App = engine, **parts: Any
+) -> App:
+    """The layer; auth as in a file, other parts of the configuration as they are."""
+    config = ServerConfig(model=MODEL, auth=AuthConfig.model_validate(auth), **parts)
     return identity(app, Context(config, SmallEngine(), keys=keys))
 
 

@@ -4,12 +4,18 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
+from devcluster.waiting import ClusterError
+from llmservice_server.config import LimitsConfig, Place
+from llmservice_server.config.redis import RedisConfig
 from llmservice_server.gateway.asgi import App
-from llmservice_server.gateway.identity import keys, signature
+from llmservice_server.gateway.identity import keys, shared_nonces, signature
 
+from dev.redis import Redis
 from tests.unit.server.identity.door import PEPPER, ask, door
 from tests.unit.server.identity.identity_provider import AUDIENCE, identity_provider
 from tests.unit.server.layer import Exchange
@@ -195,6 +201,38 @@ async def test_more_nonces_than_can_be_kept_are_refused_and_none_forgotten(
         assert (await _sent(app, _signed(f"nonce-000{number}"))).status == 200
     assert (await _sent(app, _signed("nonce-0003"))).status == 503
     assert (await _sent(app, first)).status == 401
+
+
+@pytest.fixture
+def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    try:
+        server = Redis()
+    except ClusterError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr(shared_nonces, "SECONDS", 5.0)  # a busy machine is no Redis that is down
+    try:
+        server.start()
+        monkeypatch.setenv("REDIS", server.url)
+        yield server
+    finally:
+        server.close()
+
+
+def _replica(down: Literal["open", "closed"] = "open") -> App:
+    redis = RedisConfig(url=Place(variable="REDIS"))
+    return door(_AUTH, redis=redis, limits=LimitsConfig(when_redis_is_down=down))
+
+
+async def test_of_two_replicas_one_serves_what_is_sent_to_both(redis: Redis) -> None:
+    one, other = _replica(), _replica("closed")
+    first = _signed("nonce-0001")
+    assert (await _sent(one, first)).status == 200
+    assert (await _sent(other, first)).status == 401
+    assert (await _sent(other, _signed("nonce-0002"))).status == 200
+    redis.close()
+    assert (await _sent(other, _signed("nonce-0003"))).status == 503
+    alone = _signed("nonce-0004")
+    assert [(await _sent(one, alone)).status for _ in range(2)] == [200, 401]
 
 
 async def test_a_providers_token_needs_no_signature() -> None:
