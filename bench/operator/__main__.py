@@ -151,7 +151,7 @@ async def _until_collected(api: Api) -> None:
     await api.create(workload.resource(0))
     await api.delete("LLMService", workload.NAMESPACE, workload.name(0), "Foreground")
     async with asyncio.timeout(_KIND_KNOWN):
-        while (await api.listed("LLMService", workload.NAMESPACE))["items"]:
+        while (await api.listed("LLMService", workload.NAMESPACE))["items"]:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
 
 
