@@ -4,11 +4,13 @@ Promises: nothing is sent for a child that has all we want (ownership.py); an ob
 ours is never written, not even in a race: a child that we do not know is created under the
 condition that nothing has its name, one that we know is changed under the condition of its uid;
 each answer enters the store at once; no Deployment is written whose pods would run without what
-the same plan gives them, or with somebody else's, or that two would scale; one write that fails
-keeps no other waiting; no child is fought for (contest.py), and none of a kind that we may not see
-is written. Never: a retry, a read but of a name that was found taken and of what is contested.
+the same plan gives them, or with somebody else's, or that two would scale; one write that fails,
+or that nobody answers, keeps no other waiting for long; no child is fought for (contest.py), and
+none of a kind that we may not see is written. Never: a retry, a read but of a name that was found
+taken or gone and of what is contested.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -32,12 +34,14 @@ from llmservice_operator.words import shortened
 # An apply that names a resourceVersion fails with 409 where the object has any other, and creates
 # the object where there is none: with a version that no object has it can only create.
 _ONLY_CREATE = "1"
+_PERHAPS_GONE = frozenset({404, 409})  # or not: see Client.there()
 # What only the person who reads the status can mend, in the API server's words: invalid, denied
 # by an admission webhook or a quota, a missing right.
 _REFUSED = frozenset({400, 403, 413, 422})
 # Quotas, rights and policies change behind our back; what is refused for its content stays refused.
 _REFUSED_FOR_NOW, _BY_POLICY = 403, re.compile("admission webhook|AdmissionPolicy")
 PATIENCE = 600.0  # seconds until what was refused for its content is sent again as it is
+SOON = 10.0  # seconds; a failure that took longer is none that passes at once
 # The pods of these need those.
 _NEEDED = frozenset({"ServiceAccount", "ConfigMap"})
 _NEEDING = frozenset({"Deployment", "HorizontalPodAutoscaler"})
@@ -82,16 +86,17 @@ class Writer:
             Problem(Reason.RIGHT_MISSING, f"what there is of {kind} is not known: {shortened(why)}")
             for kind, why in unseen.items()
         ]
-        lacking = not _NEEDED.isdisjoint(unseen)
+        lacking, answers = not _NEEDED.isdisjoint(unseen), _Answers()
         for surplus in plan.prune:
-            if problem := await _told(surplus.ref, self._delete(surplus)):
+            if problem := await answers.awaited(surplus.ref, self._delete(surplus)):
                 problems.append(problem)
                 lacking = lacking or surplus.ref.kind in _NEEDING
             memory.settled.pop(surplus.ref, None)
         for manifest in plan.apply:
             if manifest["kind"] in unseen or (lacking and manifest["kind"] in _NEEDING):
                 continue
-            if problem := await _told(ref_of(manifest), self._bring(manifest, resource, memory)):
+            ref = ref_of(manifest)
+            if problem := await answers.awaited(ref, self._bring(manifest, resource, memory)):
                 problems.append(problem)
                 contested = problem.reason == Reason.FIELD_CONFLICT
                 lacking = lacking or (manifest["kind"] in _NEEDED and not contested)
@@ -173,7 +178,7 @@ class Writer:
 
     async def _done_to(self, ref: Ref, live: Child | None, manifest: Manifest) -> str:
         """What somebody does to a child of ours again and again."""
-        found = live and await self._get(ref)
+        found = live and await self._find(ref)
         if not live or not found:
             return "is deleted again and again"
         who = last_writer(found["metadata"].get("managedFields", ()))
@@ -192,24 +197,19 @@ class Writer:
 
     async def _look(self, ref: Ref) -> Child | None:
         """Who has a name that we found taken: somebody else, or we, faster than the watch."""
-        found = await self._get(ref)
+        found = await self._find(ref)
         return child(found) if found else None
 
-    async def _get(self, ref: Ref) -> Manifest | None:
-        try:
-            found = await self._client.get(CHILDREN[ref.kind], ref.namespace, ref.name)
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            return None
-        return {"kind": ref.kind, **found}
+    async def _find(self, ref: Ref) -> Manifest | None:
+        return await self._client.find(CHILDREN[ref.kind], ref.namespace, ref.name)
 
     async def _delete(self, surplus: Child) -> None:
         kind, ref = CHILDREN[surplus.ref.kind], surplus.ref
+        this = ref.namespace, ref.name, surplus.uid
         try:
-            await self._client.delete(kind, ref.namespace, ref.name, surplus.uid)
+            await self._client.delete(kind, *this)
         except ApiError as error:
-            if error.code not in (404, 409):  # gone, or a namesake that is not ours
+            if error.code not in _PERHAPS_GONE or await self._client.there(kind, *this):
                 metrics.refusals.labels(ref.kind, f"{error.code}").inc()
                 raise
         self._store.remove(surplus)
@@ -217,16 +217,34 @@ class Writer:
         log.info("deleted %s, which nothing needs any more", ref)
 
 
-async def _told(ref: Ref, attempt: Awaitable[Problem | None]) -> Problem | None:
-    """What came of it; a failure of the server's own in its words."""
-    try:
-        return await attempt
-    except ApiError as error:
-        if not error.failed:
-            raise
-        log.warning("%s: %s", ref, error)
-        words = f"{ref} cannot be written: {shortened(error.message)}"
-        return Problem(Reason.API_FAILED, words, passing=True)
+@dataclass
+class _Answers:
+    """What comes of the requests of one reconcile.
+
+    The first that is in vain may take as long as the client waits, those after a slow one SOON:
+    what is slow to fail may be so for all, and no worker is to be kept for minutes.
+    """
+
+    _within: float | None = None
+
+    async def awaited(self, ref: Ref, attempt: Awaitable[Problem | None]) -> Problem | None:
+        """What came of it; a failure of the server's own in its words."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._within):
+                return await attempt
+        except TimeoutError:
+            said = f"no answer within {SOON:g} s"
+        except ApiError as error:
+            if not error.failed and not error.unanswered:
+                raise
+            said = error.message
+        took = time.monotonic() - began
+        if took >= SOON:
+            self._within = SOON
+        words = f"{ref} cannot be written: {shortened(said)}"
+        log.warning(words)
+        return Problem(Reason.API_FAILED, words, passing=took < SOON)
 
 
 def _settled_digest(memory: _Memory, ref: Ref) -> str:

@@ -32,7 +32,8 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": FIELD_MANAGER}
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+# The API server gives a webhook 30 seconds at most and a write 34, and says so in its own words.
+_TIMEOUT = aiohttp.ClientTimeout(total=40, sock_connect=5)
 _WRITES = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 R = TypeVar("R")
 NAMESPACE_TERMINATING, UNREADABLE = "NamespaceTerminating", "Unreadable"  # reasons of ApiError
@@ -53,6 +54,11 @@ class ApiError(Exception):
     def failed(self) -> bool:
         """Did the server, or a webhook that it asks, fail, rather than refuse?"""
         return self.code >= 500
+
+    @property
+    def unanswered(self) -> bool:
+        """Did no answer come, or none that can be read? What was asked may have been done."""
+        return self.code == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,18 @@ class Client:
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         return await self._json(_Request("get", kind, kind.path(namespace, name)))
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        named = Selection(kind, namespace, fields=f"metadata.name={name}")
+        found, _ = await self.list(named, lambda obj: obj)
+        return found[0] if found else None
+
+    async def there(self, kind: Kind, namespace: str, name: str, uid: str) -> bool:
+        """False is certain, as an answer of 404 or 409 to a write is not: perhaps the kind is not
+        served just now, or a proxy answers.
+        """
+        found = await self.find(kind, namespace, name)
+        return found is not None and found["metadata"]["uid"] == uid
 
     async def list(
         self, selection: Selection, parse: Callable[[Manifest], R | None]
@@ -229,9 +247,10 @@ class Client:
                         self._pace.hold(error.retry_after)
                     raise error
                 yield response
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:  # a token that cannot be read is one, too
             self.count("<error>", verb, kind.name)
-            raise ApiError(0, "NoAnswer", str(error) or type(error).__name__) from error
+            words = str(error) or f"no answer within {request.timeout.total} s"
+            raise ApiError(0, "NoAnswer", words) from error
 
     def count(self, code: str, verb: str, kind: str) -> None:
         """A request to the API server, be it ours or kopf's."""

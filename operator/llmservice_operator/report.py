@@ -4,8 +4,8 @@ News are told at once where none were told for a second. Those of a write of chi
 first of several, and are told a second after they came, so that no child waits behind a status. How
 far something has come (pods, phases of a start) is told only where it goes on for long.
 Promises: news are never untold for longer than a second; an equal status sends nothing; the answer
-enters the store at once; a resource that turns out to be gone leaves the store. Events follow a
-status that was written, never another.
+enters the store at once; a resource that is certainly gone leaves the store. Events follow a status
+that was written, never another.
 """
 
 import time
@@ -47,7 +47,7 @@ class Reporter:
         try:
             answer = await self._client.merge_status(LLM_SERVICE, *key, body)
         except ApiError as error:
-            if error.code != 404:
+            if error.code != 404 or await self._client.there(LLM_SERVICE, *key, known.uid):
                 raise
             self._store.remove(known)
             return 0.0

@@ -18,7 +18,7 @@ from llmservice_operator.records import Child, Key, Pod, Ref, Resource
 
 Record = Resource | Child | Pod
 NONE: frozenset[Key] = frozenset()
-# Seconds that we know of what went. An answer takes half a minute at most, and the pages of a list
+# Seconds that we know of what went. An answer takes less than a minute, and the pages of a list
 # expire after five.
 ON_ITS_WAY = 600.0
 

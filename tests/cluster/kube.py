@@ -62,7 +62,7 @@ class _Kept(threading.local):
 
     def __init__(self, connection: Connection) -> None:
         address = urlsplit(connection.server).netloc
-        self._http = http.client.HTTPSConnection(address, context=connection.tls, timeout=30)
+        self._http = http.client.HTTPSConnection(address, context=connection.tls, timeout=40)
         self._used = 0.0
 
     def ask(

@@ -89,7 +89,7 @@ class Reason(_Told):
     )
     API_FAILED = (
         "ApiFailed",
-        "The API server, or a webhook that it asks, fails: its words are given, and we try again.",
+        "The API server, or a webhook that it asks, fails or does not answer; we try again.",
         "Mend or remove the webhook that is named; the operator goes on by itself.",
     )
     FIELD_CONFLICT = (

@@ -50,6 +50,7 @@ class Proxy:
         write that it waited for is on its way.
         """
         self.down = False  # every connection is dropped
+        self.swallows = ""  # the plural whose writes are
         self.delay = 0.0  # seconds until a request is passed on
         self.errors: tuple[int, ...] = ()  # codes, of which one answers a share of the requests
         self.share = 0.1
@@ -126,7 +127,8 @@ class Proxy:
     ) -> web.StreamResponse:
         if self.delay:
             await asyncio.sleep(self.delay)
-        if self.down:
+        swallowed = request.method != "GET" and _plural(request) == self.swallows
+        if self.down or swallowed:
             return _dropped(request)
         if self.errors and self._chance.random() < self.share:
             return _error(self._chance.choice(self.errors))
@@ -151,7 +153,7 @@ class Proxy:
 
     def _count(self, request: web.Request) -> _Plan | None:
         """What is planned for this request."""
-        plural = request.path.split("/namespaces/")[-1].split("/")[1]
+        plural = _plural(request)
         if request.method == "GET" or plural == "leases":
             return None
         self.writes[f"{request.method} {plural}"] += 1
@@ -205,6 +207,10 @@ class Proxy:
                 self._chance.shuffle(lines)
             if lines:
                 yield b"".join(line + b"\n" for line in lines)
+
+
+def _plural(request: web.Request) -> str:
+    return request.path.split("/namespaces/")[-1].split("/")[1]
 
 
 def _headers(found: aiohttp.ClientResponse) -> dict[str, str]:

@@ -44,6 +44,18 @@ def test_slow(behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..
     converged("one", "two")
 
 
+def test_one_that_answers_no_write_of_a_kind(
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None]
+) -> None:
+    proxy.swallows = "poddisruptionbudgets"
+    kube.create(services.minimal("heard"))
+    told = services.wait_condition(kube, "heard", "Degraded", "True", "ApiFailed")
+    assert told["message"].startswith("PodDisruptionBudget heard cannot be written: ")
+    services.wait_condition(kube, "heard", "Ready", "True", "Serving")
+    proxy.heal()
+    converged("heard")
+
+
 _CODES = (429, 500, 409, 403)
 
 

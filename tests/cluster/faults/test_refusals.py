@@ -17,7 +17,7 @@ from tests.cluster.faults import webhook
 from tests.cluster.faults.proxy import Proxy
 from tests.cluster.kube import Kube, Manifest, RefusedError, condition, eventually
 from tests.cluster.operator_process import Operator
-from tests.length import FULL
+from tests.length import FULL, lasting
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
 # Makes an object of the cluster's; what it returns removes it.
@@ -40,6 +40,9 @@ def make(cluster: Cluster) -> Iterator[Make]:
     yield create
     for obj in reversed(made):
         remove(obj)
+
+
+_WEBHOOK = lasting(1, 30)  # seconds that the API server waits for one; it takes no more than 30
 
 
 def _told(kube: Kube, name: str, words: str) -> None:
@@ -127,7 +130,7 @@ def _webhook(name: str, namespace: str, client_config: Manifest, rule: Manifest)
         "clientConfig": client_config,
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
         "rules": [{**rule, "operations": ["CREATE", "UPDATE"]}],
-        "timeoutSeconds": 1,
+        "timeoutSeconds": _WEBHOOK,
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     }

@@ -57,6 +57,13 @@ class ModelServer:
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         return self.shown((kind.name, name))
 
+    async def find(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        return self.shown((kind.name, name)) if (kind.name, name) in self.objects else None
+
+    async def there(self, kind: Kind, namespace: str, name: str, uid: str) -> bool:
+        stored = self.objects.get((kind.name, name))
+        return stored is not None and stored.uid == uid
+
     async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
         return self._written(lambda: self.applied(obj))
 

@@ -19,6 +19,8 @@ from llmservice_operator.store import Store
 from tests.unit.controller.model_server import ModelServer
 from tests.unit.controller.objects import child, resource
 
+_AUTOSCALER = records.Ref("HorizontalPodAutoscaler", "ns", "x")
+
 
 class _Refusing(ModelServer):
     """Refuses one kind, with a code and a sentence."""
@@ -27,12 +29,16 @@ class _Refusing(ModelServer):
         super().__init__()
         self.refusal: tuple[str, int, str] | None = (kind, code, words)
         self.undeletable: ApiError | None = None
+        self.slow, self.hangs = 0.0, False  # hangs: for all others
         self.sent: list[str] = []
 
     async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
         self.sent.append(kind.name)
         if self.refusal and kind.name == self.refusal[0]:
+            await asyncio.sleep(self.slow)
             raise ApiError(self.refusal[1], "Invalid", self.refusal[2])
+        if self.hangs:
+            await asyncio.Event().wait()
         return await super().apply(kind, obj)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
@@ -98,7 +104,7 @@ def test_what_a_policy_refuses_is_sent_again_since_policies_change(words: str) -
     assert server.sent.count("Service") == 3
 
 
-@pytest.mark.parametrize("code", [500, 503])
+@pytest.mark.parametrize("code", [0, 500, 503])
 def test_what_fails_is_told_sent_again_and_keeps_nothing_waiting_but_what_needs_it(
     code: int,
 ) -> None:
@@ -112,6 +118,37 @@ def test_what_fails_is_told_sent_again_and_keeps_nothing_waiting_but_what_needs_
     before = server.sent.count("Deployment")
     operator.reconcile(engine={"image": "server:2", "args": {"max-model-len": 1}})
     assert server.sent.count("Deployment") == before
+
+
+@pytest.mark.parametrize("code", [0, 504])
+def test_a_server_that_answers_nobody_keeps_a_reconcile_waiting_for_long_but_once(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "SOON", 0.01)
+    server = _Refusing("ServiceAccount", code, "no answer within 40 s")
+    server.slow, server.hangs = 0.02, True
+    said = _Operator(server).reconcile()
+    assert said[0] == "ServiceAccount x cannot be written: no answer within 40 s"
+    assert server.sent == ["ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget"]
+    assert {words.partition(" cannot be written: ")[2] for words in said[1:]} == {
+        "no answer within 0.01 s"
+    }
+
+
+@pytest.mark.parametrize("code", [404, 409])
+def test_what_is_there_is_not_taken_to_be_deleted_for_an_answer_in_the_servers_place(
+    code: int,
+) -> None:
+    operator = _Operator(server := _Refusing("", 0))
+    operator.reconcile(autoscaling={"min": 2})
+    server.undeletable = ApiError(code, "Made Up", "by a proxy")
+    with pytest.raises(ApiError):
+        operator.reconcile()
+    assert operator.store.child(_AUTOSCALER)
+
+    server.remove(("HorizontalPodAutoscaler", "x"))  # and nobody says so
+    assert operator.reconcile() == []
+    assert operator.store.child(_AUTOSCALER) is None
 
 
 @pytest.mark.parametrize("code", [500, 503])

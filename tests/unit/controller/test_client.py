@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,3 +85,35 @@ async def test_whatever_a_proxy_answers_in_place_of_the_server_is_an_api_error(b
                 await client.get(POD, "ns", "read")
             assert (unreadable.value.code, unreadable.value.reason) == (0, UNREADABLE)
         await client.close()
+
+
+async def test_only_a_list_without_it_says_that_something_is_gone() -> None:
+    answers: list[tuple[int, object]] = [
+        (404, "404 page not found"),
+        (200, {"metadata": {"resourceVersion": "7"}, "items": []}),
+        (200, {"metadata": {"resourceVersion": "8"}, "items": [{"metadata": {"uid": "other"}}]}),
+        (200, {"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {"uid": "u"}}]}),
+    ]
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(f"{request.path} {request.query['fieldSelector']}")
+        status, body = answers[len(asked) - 1]
+        return web.json_response(body, status=status)
+
+    async with serving(answer) as address:
+        client = Client(Connection(address, ssl.create_default_context()), lambda: None)
+        with pytest.raises(ApiError):
+            await client.there(POD, "ns", "x", "u")
+        assert [await client.there(POD, "ns", "x", "u") for _ in range(3)] == [False, False, True]
+        await client.close()
+    assert asked == ["/api/v1/namespaces/ns/pods metadata.name=x"] * 4
+
+
+async def test_a_token_that_cannot_be_read_is_an_api_error(tmp_path: Path) -> None:
+    tls = ssl.create_default_context()
+    client = Client(Connection("http://127.0.0.1:1", tls, tmp_path / "none"), lambda: None)
+    with pytest.raises(ApiError, match="No such file") as error:
+        await client.get(LEASE, "ns", "lease")
+    assert error.value.unanswered
+    await client.close()

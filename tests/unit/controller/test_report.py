@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llmservice_operator import records, report
 from llmservice_operator.api import Manifest
+from llmservice_operator.client import ApiError
+from llmservice_operator.kinds import Kind
 from llmservice_operator.records import Key, Resource
 from llmservice_operator.report import PAUSE, PROGRESS, Reporter
 from llmservice_operator.status import is_news
@@ -34,6 +36,8 @@ class _World:
         self.changes = 0
         self.others: Manifest = {}
         """What somebody else wrote into the status before the next write of ours."""
+        self.refuses: ApiError | None = None
+        self.is_there = True
         self._wanted: Manifest = {}
         self._news_since: float | None = None
         self.store = Store()
@@ -44,8 +48,14 @@ class _World:
     def monotonic(self) -> float:
         return self.now
 
+    async def there(self, kind: Kind, namespace: str, name: str, uid: str) -> bool:
+        assert (namespace, name, uid) == (*_KEY, "u")
+        return self.is_there
+
     async def merge_status(self, *_: object) -> Manifest:
         self.writes.append(self.now)
+        if self.refuses:
+            raise self.refuses
         others, self.others = self.others, {}
         return {"metadata": self._metadata(), "status": {**self._wanted, **others}}
 
@@ -268,3 +278,28 @@ def test_what_the_server_makes_of_a_field_is_not_fought_over(world: _World) -> N
     world.others = {"url": "http://shortened"}
     world.come(5, {**_status(1, ready="False"), "url": "http://y"})
     assert not world.waits()
+
+
+_NOT_FOUND = ApiError(404, "Not Found", "404 page not found")
+
+
+def test_what_is_there_is_not_taken_to_be_gone_for_an_answer_of_404(world: _World) -> None:
+    """Its kind is not served for a moment, or a proxy answers."""
+    world.refuses = _NOT_FOUND
+    for _ in range(3):  # each is a failed try, after which the queue waits
+        with pytest.raises(ApiError):
+            world.come(60, _status(1))
+    assert world.store.resource(_KEY) is not None
+    world.refuses = None
+    world.come(60, _status(1))
+    assert world.status()["replicas"] == 1
+
+
+def test_what_is_gone_though_no_event_said_so_is_written_to_once(world: _World) -> None:
+    world.refuses, world.is_there = _NOT_FOUND, False
+    before = world.store.resource(_KEY)
+    assert before is not None
+    assert asyncio.run(world.reporter.report(before, _status(1))) == 0
+    assert world.store.resource(_KEY) is None
+    assert world.store.put(before) == frozenset()  # an event that was overtaken
+    assert len(world.writes) == 1
