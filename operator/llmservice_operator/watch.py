@@ -214,6 +214,7 @@ class Watch:
         self.tell(self.store.remove(record) if gone else self.store.put(record))
 
     async def _follow_lists(self) -> None:
+        failures = 0
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN if self._refused else None):
@@ -221,9 +222,13 @@ class Watch:
             self._relist.clear()
             try:
                 await self._list_services()
+                failures = 0
             except ApiError as error:
-                log.warning("list of %s: %s", LLM_SERVICE.plural, error)
-                await asyncio.sleep(1)
+                failures += 1
+                pause = backoff.seconds(failures, FIRST_PAUSE, LONGEST_PAUSE)
+                pause = max(pause, error.retry_after)
+                log.warning("list of %s: %s; again in %.1f s", LLM_SERVICE.plural, error, pause)
+                await asyncio.sleep(pause)
                 self._relist.set()
 
     async def _list_services(self) -> None:

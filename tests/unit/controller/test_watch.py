@@ -6,6 +6,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -47,6 +48,8 @@ class _Server:
         self.shown_to_kopf: list[str] = []
         self.undiscovered = 0  # times that the groups are asked for and there are none
         self.answered = Counter[str]()  # by their verbs
+        self.refused = 0  # times that our list of them is
+        self.cuts = 0  # how often the streams have expired
         self.after_list: dict[str, Callable[[], None]] = {}  # by whose it is; each happens once
         self._events: list[Manifest] = []  # the first one has version 1
 
@@ -76,12 +79,15 @@ class _Server:
             self.answered["watch"] += 1
             return await self._watched(request, self._events if ours else [])
         self.answered["list"] += 1
+        whose = "ours" if request.headers["User-Agent"] == FIELD_MANAGER else "kopf's"
+        if ours and whose == "ours" and self.refused:
+            self.refused -= 1
+            return web.json_response({}, status=503)
         _, _, only = request.query.get("fieldSelector", "").partition("metadata.name=")
         names = [name for name in self.objects if ours and only in ("", name)]
         metadata = {"resourceVersion": str(len(self._events))}
         body = {"metadata": metadata, "items": [self.objects[name] for name in names]}
         if ours:
-            whose = "ours" if request.headers["User-Agent"] == FIELD_MANAGER else "kopf's"
             self.shown_to_kopf += names if whose == "kopf's" else ()
             self.after_list.pop(whose, lambda: None)()
         return web.json_response(body)
@@ -89,12 +95,15 @@ class _Server:
     async def _watched(self, request: web.Request, events: list[Manifest]) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        told = int(request.query["resourceVersion"])
-        while True:
+        told, cuts = int(request.query["resourceVersion"]), self.cuts
+        while cuts == self.cuts:
             for event in events[told:]:
                 await response.write(json.dumps(event).encode() + b"\n")
                 told += 1
             await asyncio.sleep(0.01)
+        expired = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
+        await response.write(json.dumps(expired).encode() + b"\n")
+        return response
 
 
 @asynccontextmanager
@@ -188,3 +197,24 @@ async def test_what_watches_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
         asked = server.answered.copy()
         await asyncio.sleep(2)  # longer than the first pause after an end
         assert server.answered == asked
+
+
+async def test_lists_that_fail_are_tried_again_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures: list[int] = []
+
+    def seconds(number: int, first: float, longest: float) -> float:
+        failures.append(number)
+        return 0.0
+
+    monkeypatch.setattr(watch, "backoff", SimpleNamespace(seconds=seconds))
+    server, listed = _Server(), asyncio.Event()
+    async with _watching(server), asyncio.timeout(10):
+        for times in (3, 2):
+            server.refused, server.after_list["ours"] = times, listed.set
+            while not listed.is_set():
+                server.cuts += 1  # so that kopf lists, and we do
+                await asyncio.sleep(0.1)
+            listed.clear()
+    assert failures == [1, 2, 3, 1, 2]
