@@ -155,7 +155,10 @@ class Controller:
             self._busy += 1
             self._idle.clear()
             try:
-                await self._attempt_told(key)
+                if self.leader.elected.is_set():
+                    await self._attempt_told(key)
+                if self.leader.deposed.is_set():  # lead() forgot all, and will ask for all
+                    self._forget(key)
             finally:
                 self.queue.done(key)
                 self._busy -= 1

@@ -83,6 +83,13 @@ class _Guarded(ModelServer):
     def __init__(self, leader: Leader) -> None:
         super().__init__()
         self._leader, self.stopped = leader, asyncio.Event()
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.answers.set()
+
+    async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
+        self.asked.set()
+        await self.answers.wait()
+        return await super().apply(kind, obj)
 
     def _written(self, write: Any) -> Any:
         if not self._leader.leads():
@@ -162,13 +169,44 @@ async def test_who_does_not_lead_any_more_remembers_nothing_of_any_resource() ->
             await asyncio.sleep(0.01)
         assert _remembers(controller) == {"Desired", "Writer", "Reporter"}
 
-        assert leases.lease is not None
-        leases.lease["spec"]["holderIdentity"] = "other"
-        leases.lease["metadata"]["resourceVersion"] = "9"
-        clock.now += DEADLINE
-        await _renewed_once(leader, leases)
-        assert leader.deposed.is_set()
+        await _deposed(leader, leases, clock)
         assert _remembers(controller) == set()
+        for task in running:
+            task.cancel()
+
+
+async def _deposed(leader: Leader, leases: _Leases, clock: _Clock) -> None:
+    assert leases.lease is not None
+    leases.lease["spec"]["holderIdentity"] = "other"
+    leases.lease["metadata"]["resourceVersion"] = "9"
+    clock.now += DEADLINE
+    await _renewed_once(leader, leases)
+    assert leader.deposed.is_set()
+
+
+async def test_what_is_asked_for_or_ends_after_that_leaves_nothing_behind() -> None:
+    clock, leases, store, queue = _Clock(), _Moved(), Store(), Queue[Key]()
+    leader = Leader("ns", "lease", "me", clock)
+    server = _Guarded(leader)
+    controller = _controller(store, queue, leader, server)
+    server.answers.clear()
+    (key,) = store.put(records.resource(server.applied(_RESOURCE, "user")))
+    await _renew(leader, leases)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        jobs = (controller.work(), controller.work(), controller.lead())
+        running = [tasks.create_task(job) for job in jobs]  # one works, and one waits for a key
+        await asyncio.wait_for(server.asked.wait(), 1)
+        await _deposed(leader, leases, clock)
+        server.answers.set()
+        while queue.held():
+            await asyncio.sleep(0.01)
+        assert _remembers(controller) == set()
+
+        queue.add(key)  # by a timer of before
+        while queue.held() or len(queue):
+            await asyncio.sleep(0.01)
+        assert _remembers(controller) == set()
+        assert queue.failures(key) == 0
         for task in running:
             task.cancel()
 
