@@ -1,6 +1,7 @@
 """Where the API server is and who we are to it: in a pod the service account, else a kubeconfig.
 
-Promises: a token from a file is read again as it is renewed; certificates are always verified.
+Promises: a token from a file is read again as it is renewed, and while that fails the last one is
+used; certificates are always verified.
 Kubeconfigs may hold a CA and a token or a client certificate, as files or inline; a credential
 plug-in is asked where the caller allows it, and refused with a sentence elsewhere. Never: a token
 in a log or an exception.
@@ -39,9 +40,14 @@ class Connection:
     _read_at: float = -_TOKEN_SECONDS
 
     def headers(self) -> dict[str, str]:
+        """Raises OSError where there is no token yet and its file cannot be read."""
         now = time.monotonic()
         if self.token_file and now - self._read_at >= _TOKEN_SECONDS:
-            self.token, self._read_at = self.token_file.read_text().strip(), now
+            try:
+                self.token, self._read_at = self.token_file.read_text().strip(), now
+            except OSError:
+                if not self.token:
+                    raise
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 

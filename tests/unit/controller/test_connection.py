@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from llmservice_operator import connection
 from llmservice_operator.connection import ConnectError, connect, from_kubeconfig
 
 _CREDENTIAL = {
@@ -48,6 +49,22 @@ def _plugin(folder: Path, prints: object) -> dict[str, object]:
 def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
     assert from_kubeconfig(_kubeconfig(tmp_path, {"token": "t"}, "ml")).namespace == "ml"
     assert from_kubeconfig(_kubeconfig(tmp_path, {"token": "t"})).namespace == "default"
+
+
+def test_a_token_is_read_again_and_goes_on_while_its_file_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_TOKEN_SECONDS", 0.0)
+    file = tmp_path / "token"
+    found = from_kubeconfig(_kubeconfig(tmp_path, {"tokenFile": "token"}))
+    with pytest.raises(OSError, match="No such file"):
+        found.headers()
+    file.write_text("one\n")
+    assert found.headers() == {"Authorization": "Bearer one"}
+    file.unlink()
+    assert found.headers() == {"Authorization": "Bearer one"}
+    file.write_text("two\n")
+    assert found.headers() == {"Authorization": "Bearer two"}
 
 
 def test_a_plugin_beside_the_kubeconfig_gives_the_token(tmp_path: Path) -> None:
