@@ -19,6 +19,7 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.apply import Writer
 from llmservice_operator.client import ApiError
 from llmservice_operator.desired import Desired
+from llmservice_operator.lasting import Lasting
 from llmservice_operator.leader import Leader, NotLeadingError
 from llmservice_operator.loading import Inquiry
 from llmservice_operator.observed import Observed, Problem
@@ -47,6 +48,7 @@ class Controller:
     reporter: Reporter
     desired: Desired
     spans: Spans = field(default_factory=Spans)
+    complaints: Lasting = field(default_factory=Lasting)
     _busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _draining: bool = False
@@ -124,13 +126,15 @@ class Controller:
             fitting = self.places.status(resource.key, service)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         said = self.inquiry.said(observed)
-        return status.Situation(service, observed, problems, fitting, now, said)
+        complained = self.complaints.seconds(resource.key, status.complains(observed))
+        return status.Situation(service, observed, problems, fitting, now, said, complained)
 
     def _forget(self, key: Key) -> None:
         self.desired.forget(key)
         self.prerequisites.forget(key)
         self.writer.forget(key)
         self.reporter.forget(key)
+        self.complaints.forget(key)
         self.queue.forget(key)
 
     async def lead(self) -> None:

@@ -4,7 +4,17 @@ Promises: the same observation gives the same status, so that an equal one need 
 lastTransitionTime moves only when a condition's status does; messages are sentences with numbers.
 """
 
+from llmservice_operator.status.children import complains
 from llmservice_operator.status.compute import Situation, compute, due, loads
 from llmservice_operator.status.patch import is_news, merge_patch, transitions
 
-__all__ = ["Situation", "compute", "due", "is_news", "loads", "merge_patch", "transitions"]
+__all__ = [
+    "Situation",
+    "complains",
+    "compute",
+    "due",
+    "is_news",
+    "loads",
+    "merge_patch",
+    "transitions",
+]

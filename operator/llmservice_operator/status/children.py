@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 
-from llmservice_operator.api.conditions import Reason
+from llmservice_operator.api.conditions import ConditionType, Reason
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.observed import Observed
 from llmservice_operator.records import Child
+from llmservice_operator.status.patch import conditions_of
 from llmservice_operator.status.trouble import Trouble
 from llmservice_operator.words import shortened
 
@@ -17,6 +17,7 @@ METRIC_LAG = 120.0
 
 # Each attempt has another pod's name.
 _POD = re.compile(r'^pods "[^"]*" is forbidden: ')
+_CANNOT = "the autoscaler cannot"
 _UNABLE = re.compile(r"^the HPA (was unable to compute the replica count|[^:]*): ")
 
 
@@ -52,28 +53,34 @@ def past_deadline(deployment: Child | None) -> bool:
     )
 
 
-def unable_to_scale(observed: Observed, now: str) -> Trouble | None:
+def unable_to_scale(observed: Observed, complained: float) -> Trouble | None:
     """What the autoscaler has complained of for longer than metrics take to appear."""
     complaint = _complaint(observed)
-    if complaint is None or until_told(observed, now) > 0:
+    if complaint is None or until_told(observed, complained) > 0:
         return None
     scaler = observed.child("HorizontalPodAutoscaler")
     number = scaler.status.get("currentReplicas", 0) if scaler else 0
     what = "read its metric" if complaint["type"] == "ScalingActive" else "scale"
     said = shortened(_UNABLE.sub("", complaint.get("message", "")))
-    words = f"the autoscaler cannot {what}, so the replicas stay {number}: {said}"
+    words = f"{_CANNOT} {what}, so the replicas stay {number}: {said}"
     return Trouble(Reason.AUTOSCALER_FAILING, words)
 
 
-def until_told(observed: Observed, now: str) -> float:
+def until_told(observed: Observed, complained: float) -> float:
     """Seconds until what the autoscaler complains of is a trouble; 0 if it is one, or never is."""
+    told = conditions_of(observed.resource.status).get(ConditionType.DEGRADED, {})
+    if _complaint(observed) is None or _CANNOT in told.get("message", ""):
+        return 0.0
+    return max(METRIC_LAG - complained, 0.0)
+
+
+def complains(observed: Observed) -> str:
+    """Since when, by the clocks of others; "" while the autoscaler has nothing to complain of."""
     complaint = _complaint(observed)
     if complaint is None:
-        return 0.0
-    since = complaint.get("lastTransitionTime") or ""
+        return ""
     newest = max((pod.start.ready for pod in observed.pods), default="")
-    passed = datetime.fromisoformat(now) - datetime.fromisoformat(max(since, newest) or now)
-    return max(METRIC_LAG - passed.total_seconds(), 0.0)
+    return f"{complaint.get('lastTransitionTime')}, its newest pod {newest}"
 
 
 def _complaint(observed: Observed) -> Manifest | None:

@@ -33,6 +33,7 @@ class Situation:
 
     placement: status.placement, where pods wait for a node and the nodes are known.
     loading: what the pod of status.startup says, if it loads (see loads()) and answers.
+    complained: for how many seconds the autoscaler is known to complain (see complains()).
     now: RFC 3339, for conditions that change.
     """
 
@@ -42,6 +43,7 @@ class Situation:
     placement: Manifest | None
     now: str
     loading: Loading | None = None
+    complained: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def loads(observed: Observed) -> Pod | None:
 
 def due(situation: Situation) -> float:
     """Seconds until the status is another one by time alone; 0 where it is not."""
-    return until_told(situation.observed, situation.now)
+    return until_told(situation.observed, situation.complained)
 
 
 def _present(pods: Sequence[Pod]) -> list[Pod]:
@@ -150,7 +152,7 @@ def _conditions(
 def _of_what_serves(situation: Situation, *, troubled: bool) -> Iterator[Trouble]:
     """Whether what serves will be scaled, and whether its nodes can be drained."""
     service, observed = situation.service, situation.observed
-    if blind := unable_to_scale(observed, situation.now):
+    if blind := unable_to_scale(observed, situation.complained):
         yield blind
     if service and (blocked := blocks_drains(observed, service, troubled=troubled)):
         yield blocked

@@ -14,8 +14,15 @@ SERVICE = LLMService.parse(
 )
 
 
-def status_of(seen: Observed, *problems: Problem, now: str = NOW, **placement: Any) -> Manifest:
-    return compute(Situation(SERVICE, seen, problems, placement or None, now))
+def status_of(
+    seen: Observed,
+    *problems: Problem,
+    now: str = NOW,
+    complained: float = 0.0,
+    **placement: Any,
+) -> Manifest:
+    situation = Situation(SERVICE, seen, problems, placement or None, now, complained=complained)
+    return compute(situation)
 
 
 def verdicts(status: Manifest) -> dict[str, tuple[str, str, str]]:

@@ -54,6 +54,37 @@ def test_no_status_and_no_child_is_written_for_it(
     assert world.server.writes == written
 
 
+@pytest.mark.parametrize("step", _STEPS, ids=str)
+def test_what_an_autoscaler_complains_of_is_told_no_sooner_for_it(
+    step: timedelta, stepped: list[timedelta], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PAUSE", 0.0)
+    world = World()
+    world.write_spec(2)  # with an autoscaler
+    world.relist()
+    asyncio.run(world.reconcile())
+    world.start_pod()
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
+    for pod in world.pods.values():
+        pod["status"] = {"phase": "Running", "conditions": [ready]}
+    blind = {"type": "ScalingActive", "status": "False", "lastTransitionTime": now}
+    world.server.report(("HorizontalPodAutoscaler", "x"), {"conditions": [blind]})
+    for _ in range(2):
+        world.settle_deployments()
+        world.relist()
+        asyncio.run(world.reconcile())
+    written = world.server.writes
+
+    stepped.append(step)
+    asyncio.run(world.reconcile())
+
+    assert world.server.writes == written
+    monkeypatch.setattr("llmservice_operator.status.children.METRIC_LAG", 0.0)
+    asyncio.run(world.reconcile())
+    assert world.server.writes == written + 1  # in its time it is
+
+
 class _Leases:
     lease: Manifest | None = None
     version = 1

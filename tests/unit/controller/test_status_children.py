@@ -59,37 +59,50 @@ _BLIND = {
 }
 
 
-def _scaled(*conditions: Manifest, ready_since: str = "2026-04-30T23:55:00Z") -> Observed:
+_LONG = 120.0  # seconds
+
+
+def _scaled(*conditions: Manifest, status: Manifest | None = None) -> Observed:
     told = {"currentReplicas": 1, "conditions": list(conditions)}
-    answers = {"type": "Ready", "status": "True", "lastTransitionTime": ready_since}
+    answers = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-04-30T23:55:00Z"}
     return observed(
         child("Service"),
         child("HorizontalPodAutoscaler", status=told),
         deployment(1),
         pods=(pod(ready=True, conditions=[answers]),),
+        status=status,
     )
 
 
 def test_an_autoscaler_that_cannot_read_its_metric_is_told_while_the_pods_serve() -> None:
-    told = verdicts(status_of(_scaled(_BLIND)))
+    told = verdicts(status_of(_scaled(_BLIND), complained=_LONG))
     words = "the autoscaler cannot read its metric, so the replicas stay 1: no metrics known"
     assert told["Degraded"] == ("True", "AutoscalerFailing", words)
     assert told["Ready"][:2] == ("True", "Serving")
     able = {**_BLIND, "status": "True"}
-    assert verdicts(status_of(_scaled(able)))["Degraded"][0] == "False"
+    assert verdicts(status_of(_scaled(able), complained=_LONG))["Degraded"][0] == "False"
     unable = {**_BLIND, "type": "AbleToScale", "message": "the HPA controller was unable to: boom"}
-    assert verdicts(status_of(_scaled(able, unable)))["Degraded"][2] == (
+    assert verdicts(status_of(_scaled(able, unable), complained=_LONG))["Degraded"][2] == (
         "the autoscaler cannot scale, so the replicas stay 1: boom"
     )
 
 
 def test_a_pod_that_just_became_ready_has_no_metrics_and_that_is_no_trouble() -> None:
-    fresh = Situation(SERVICE, _scaled(_BLIND, ready_since="2026-04-30T23:59:30Z"), (), None, NOW)
+    fresh = Situation(SERVICE, _scaled(_BLIND), (), None, NOW, complained=30)
     assert verdicts(compute(fresh))["Degraded"][0] == "False"
     assert due(fresh) == 90
-    later = replace(fresh, now="2026-05-01T00:01:30Z")
+    later = replace(fresh, complained=_LONG)
     assert verdicts(compute(later))["Degraded"][1] == "AutoscalerFailing"
     assert due(later) == 0
+
+
+def test_what_an_autoscaler_was_known_to_complain_of_is_told_on_after_a_restart() -> None:
+    before = status_of(_scaled(_BLIND), complained=_LONG)
+    after = Situation(SERVICE, _scaled(_BLIND, status=before), (), None, NOW)
+    assert compute(after) == before
+    assert due(after) == 0
+    over = replace(after, observed=_scaled({**_BLIND, "status": "True"}, status=before))
+    assert verdicts(compute(over))["Degraded"][0] == "False"
 
 
 def _budgeted(*ready: bool, wants: int, **written: Any) -> tuple[LLMService, Observed]:
