@@ -81,18 +81,17 @@ def _covers(tree: Manifest, value: Any) -> bool:
                 return False
         return True
     if isinstance(value, list):
-        return all(_covers_item(tree, item) for item in cast("list[Any]", value))
+        keyed = [(json.loads(name[2:]), node) for name, node in tree.items() if name[:2] == "k:"]
+        return all(_covers_item(tree, keyed, item) for item in cast("list[Any]", value))
     return True
 
 
-def _covers_item(tree: Manifest, item: Any) -> bool:
+def _covers_item(tree: Manifest, keyed: list[tuple[Manifest, Manifest]], item: Any) -> bool:
     if not isinstance(item, dict):  # a member of a set
         return f"v:{json.dumps(item, separators=(',', ':'))}" in tree
     fields = cast("Manifest", item)
-    for name, node in tree.items():
-        if name.startswith("k:"):
-            # A key that the manifest leaves out was filled in by the server (a port's protocol).
-            keys: Manifest = json.loads(name[2:])
-            if all(fields.get(key, at) == at for key, at in keys.items()):
-                return _covers(node, fields)
+    for keys, node in keyed:
+        # A key that the manifest leaves out was filled in by the server (a port's protocol).
+        if all(fields.get(key, at) == at for key, at in keys.items()):
+            return _covers(node, fields)
     return False

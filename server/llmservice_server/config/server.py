@@ -1,6 +1,8 @@
 """The whole file."""
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
@@ -80,7 +82,8 @@ class ServerConfig(Part):
 
     def to_yaml(self) -> str:
         """The file, every field written out, the same text for the same configuration."""
-        return yaml.dump(self.model_dump(by_alias=True, mode="json"), Dumper=yaml.CSafeDumper)
+        parts = self.model_dump(by_alias=True, mode="json")
+        return "".join(_written(name, json.dumps(parts[name])) for name in sorted(parts))
 
     @classmethod
     def from_yaml(cls, text: str, environment: Mapping[str, str] | None = None) -> Self:
@@ -109,3 +112,9 @@ class ServerConfig(Part):
             return cls.model_validate(document)
         except ValidationError as error:
             raise ConfigError(faults(error, variables)) from None
+
+
+@lru_cache
+def _written(name: str, part: str) -> str:
+    """Of a thousand configurations most parts are alike, and to write YAML takes its time."""
+    return yaml.dump({name: json.loads(part)}, Dumper=yaml.CSafeDumper)
