@@ -10,6 +10,7 @@ from functools import partial
 from llmservice_server.gateway.access_log import AccessLog
 from llmservice_server.gateway.admission import Admission
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send
+from llmservice_server.gateway.closing import Closing
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.drain import Drain
 from llmservice_server.gateway.exchange import Exchanges
@@ -29,6 +30,7 @@ __all__ = ["LAYERS", "Gateway"]
 
 LAYERS: tuple[Callable[[App, Context], App], ...] = (
     RequestId,
+    Closing,
     partial(Exchanges, observers=(tracing, Metrics, AccessLog)),
     Health,
     PredictErrors,

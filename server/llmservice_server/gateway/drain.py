@@ -1,9 +1,9 @@
 """SIGTERM without a dropped request.
 
-From the signal on: /readyz is red and every response says ``Connection: close``, since kube-proxy
-leaves established connections alone; the server serves on through the grace, while endpoints are
-removed everywhere; then it refuses with 503 and Retry-After, waits until nothing is in flight, to
-the last byte of each stream, and sends itself the one SIGINT that the engine's server exits on.
+From the signal on: /readyz is red and every connection is closed after its answer (`closing`); the
+server serves on through the grace, while endpoints are removed everywhere; then it refuses with 503
+and Retry-After, waits until nothing is in flight, to the last byte of each stream, and sends itself
+the one SIGINT that the engine's server exits on.
 A second SIGTERM changes nothing. A SIGINT from outside, as Ctrl-C, ends the server at once, and
 counts as being told to stop.
 """
@@ -16,7 +16,6 @@ import signal
 from llmservice_server.gateway.asgi import (
     TRY_AGAIN_LATER,
     App,
-    Message,
     Receive,
     Scope,
     Send,
@@ -27,7 +26,6 @@ from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.lifecycle import Phase
 
 _log = logging.getLogger("llmservice.drain")
-_CLOSE = (b"connection", b"close")
 _RETRY_AFTER = (b"retry-after", b"1")  # a retry on a new connection reaches another pod at once
 _WATCHED = frozenset({"/metrics", "/metrics/"})  # a drain is worth watching to its end
 
@@ -43,13 +41,13 @@ class Drain:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, after_startup(send, self._take_over_signals))
         elif scope["path"] in _WATCHED:
-            await self._app(scope, receive, self._closing(send))
+            await self._app(scope, receive, send)
         elif self._lifecycle.phase is Phase.REFUSING:
             await _refuse(scope, send)
         else:
             self._lifecycle.begin()
             try:
-                await self._app(scope, receive, self._closing(send))
+                await self._app(scope, receive, send)
             finally:
                 self._lifecycle.end()
 
@@ -86,18 +84,10 @@ class Drain:
         _log.info("drained")
         os.kill(os.getpid(), signal.SIGINT)
 
-    def _closing(self, send: Send) -> Send:
-        async def send_closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._lifecycle.stopping:
-                message["headers"] = [*message.get("headers", ()), _CLOSE]
-            await send(message)
-
-        return send_closing
-
 
 async def _refuse(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
         return
     message = "This server is shutting down; send the request again."
-    await answer_error(send, 503, "service_unavailable", message, [_RETRY_AFTER, _CLOSE])
+    await answer_error(send, 503, "service_unavailable", message, [_RETRY_AFTER])

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from llmservice_server.config import HttpConfig
 from llmservice_server.logs import JsonFormatter
 
 from tests.unit.server.small_engine import Served, SmallEngine, served, until
@@ -85,6 +86,33 @@ async def test_a_dead_engine_turns_livez_readyz_and_health_red(
         answer = await client.get(path)
         assert answer.status_code == 503
         assert answer.json()["reason"] == "the engine's process died"
+
+
+async def test_a_server_that_stops_closes_each_connection_whoever_answers() -> None:
+    asked: list[tuple[str, str, dict[str, str]]] = [
+        ("GET", "/livez", {}),
+        ("GET", "/readyz", {}),
+        ("POST", "/status", {}),
+        ("GET", "/metrics", {}),
+        ("GET", "/up", {}),
+        ("GET", "/up", {"host": "elsewhere"}),
+        ("GET", "/predict", {}),
+        ("OPTIONS", "/up", {"origin": "https://a.b", "access-control-request-method": "POST"}),
+    ]
+    async with (
+        served(SmallEngine(), http=HttpConfig(trusted_hosts=["127.0.0.1"])) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+
+        async def said() -> list[str | None]:
+            answers = [await client.request(m, path, headers=more) for m, path, more in asked]
+            return [answer.headers.get("connection") for answer in answers]
+
+        assert await said() == [None] * len(asked)
+        server.context.lifecycle.drain()
+        assert await said() == ["close"] * len(asked)
+        server.context.lifecycle.refuse()
+        assert await said() == ["close"] * len(asked)
 
 
 async def test_health_says_what_people_ask(client: httpx2.AsyncClient) -> None:
