@@ -69,6 +69,9 @@ class Instant:
     def gpu(self) -> bool | None:
         return None
 
+    def routed(self, named: str) -> str | None:
+        return named or None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             for event in ("startup", "shutdown"):

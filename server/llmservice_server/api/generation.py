@@ -21,6 +21,7 @@ from llmservice_server.api.models import default_model
 from llmservice_server.gateway.asgi import Message, Receive, Scope, Send
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.in_process import Answer, Call
+from llmservice_server.gateway.routed import note_model
 
 Fields = Mapping[str, Any]
 _CHAT, _COMPLETE = "/v1/chat/completions", "/v1/completions"
@@ -60,6 +61,7 @@ async def _call(path: str, context: Context, request: Request, wanted: Fields) -
     body = {name: value for name, value in wanted.items() if value is not None}
     if "model" not in body:
         body["model"] = await default_model(context, request)
+    note_model(request.scope, context.engine, body["model"])
     return Call("POST", path, body, passed_on(request))
 
 

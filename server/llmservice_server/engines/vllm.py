@@ -2,11 +2,10 @@
 
 Uses of vLLM only what is meant to be used from outside: the entry module's ``main``, the flag
 ``--middleware``, the entry-point groups ``vllm.endpoint_plugins`` and ``vllm.general_plugins``, of
-the engine client ``errored``, ``get_supported_tasks``, ``get_num_unfinished_requests`` and, where
-it is there, the device's type, and the metrics in ``SIGNS``; and, to be able to say how far it is
-while it loads, what `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name, without which it serves as
-well. Of the uvicorn that vLLM runs, what `connections` names. Importing this module imports nothing
-of vLLM.
+the engine client what `EngineClient` has, and the metrics in ``SIGNS``; and, to be able to tell
+more, what ``COMPUTES``, ``DEVICE``, ``ADAPTERS``, `vllm_entry.SOCKET` and `vllm_hooks.HOOKS` name,
+without which it serves as well. Of the uvicorn that vLLM runs, what `connections` names. Importing
+this module imports nothing of vLLM.
 """
 
 import asyncio
@@ -17,6 +16,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -67,6 +67,10 @@ class EngineClient(Protocol):
 
 COMPUTES = ("vllm_config", "scheduler_config", "max_num_seqs")
 """Where the engine client says how many requests it computes at once."""
+DEVICE = ("vllm_config", "device_config", "device_type")
+"""Where it says what it computes on."""
+ADAPTERS = ("openai_serving_models", "lora_requests")
+"""Where the application's state has the adapters by their names, those loaded later too."""
 
 
 class VllmEngine:
@@ -75,17 +79,18 @@ class VllmEngine:
     def __init__(self, config: ServerConfig) -> None:
         self._served_name = config.loaded.served_name
         self._client: EngineClient | None = None
+        self._state: object = None
         self._tasks: tuple[str, ...] = ()
         self._hang = Hang(config.liveness.hang_seconds)
 
-    async def attach(self, client: EngineClient) -> None:
-        self._client, self._tasks = client, await client.get_supported_tasks()
+    async def attach(self, client: EngineClient, state: object = None) -> None:
+        """state: of vLLM's application."""
+        self._client, self._state = client, state
+        self._tasks = await client.get_supported_tasks()
 
     def computes(self) -> int | None:
         """How many requests at once; None where this vLLM says it elsewhere."""
-        found: object = self._client
-        for name in COMPUTES:
-            found = getattr(found, name, None)
+        found = _at(self._client, COMPUTES)
         return found if isinstance(found, int) else None
 
     def fault(self) -> str | None:
@@ -106,9 +111,14 @@ class VllmEngine:
             await asyncio.sleep(INTERVAL)
 
     def gpu(self) -> bool | None:
-        configured = getattr(self._client, "vllm_config", None)
-        device = getattr(getattr(configured, "device_config", None), "device_type", None)
+        device = _at(self._client, DEVICE)
         return None if device is None else device != "cpu"
+
+    def routed(self, named: str) -> str | None:
+        if not named or named == self._served_name:
+            return self._served_name
+        adapters = _at(self._state, ADAPTERS)
+        return named if isinstance(adapters, Mapping) and named in adapters else None
 
     def probe(self) -> Probe | None:
         key = os.environ.get("VLLM_API_KEY")
@@ -120,6 +130,13 @@ class VllmEngine:
             body = {"model": self._served_name, "input": "Hello"}
             return Probe("/v1/embeddings", body, headers)
         return None
+
+
+def _at(owner: object, place: tuple[str, ...]) -> object:
+    """What is there; None where this vLLM has it elsewhere."""
+    for name in place:
+        owner = getattr(owner, name, None)
+    return owner
 
 
 def _values(metrics: Collector) -> list[float]:
@@ -161,8 +178,8 @@ class Plugin:
     def attach_router(self, app: "FastAPI") -> None:
         importlib.import_module("llmservice_server.api").attach(app, _Serving.context)
 
-    async def init_state(self, engine_client: EngineClient, *_: object) -> None:
-        await _Serving.engine.attach(engine_client)
+    async def init_state(self, engine_client: EngineClient, state: object, _: object) -> None:
+        await _Serving.engine.attach(engine_client, state)
         if computes := _Serving.engine.computes():
             _Serving.context.engine_computes(computes)
 

@@ -44,6 +44,12 @@ class Engine(Protocol):
         """Whether it computes on a GPU of ours; None while that is not known."""
         ...
 
+    def routed(self, named: str) -> str | None:
+        """Where a request goes that names this model, or "" for none: a name that is served, or
+        None.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Context:

@@ -42,7 +42,8 @@ class Exchange:
     """What is known of it so far; times are of the performance counter, in seconds."""
 
     __slots__ = (
-        *("began", "complete", "ended", "events", "first", "gone", "last", "method", "notes"),
+        *("began", "complete", "ended", "events", "first", "gone", "last", "method", "model"),
+        "notes",
         *("route", "scope", "started", "status", "streaming", "trace_id", "usage"),
     )
 
@@ -58,6 +59,8 @@ class Exchange:
         self.events = 0
         """Of a stream, as many as were sent."""
         self.usage: Usage | None = None
+        self.model: str | None = None
+        """Where it was routed to, by a name that is served; see `routed`."""
         self.trace_id: str | None = None
         """By which a collector finds it, if one gets it."""
         self.notes: dict[object, Any] = {}
@@ -133,6 +136,7 @@ class Exchanges:
             # What a GET brings was computed before, as an old response, or is an example of /docs.
             computed = exchange.method == "POST" or exchange.streaming
             exchange.usage = usage_of(state, exchange.last if computed else ())
+            exchange.model = state.get("model")
             if exchange.gone and not exchange.started:
                 exchange.status = CLIENT_GONE
             for observer in self._observers:

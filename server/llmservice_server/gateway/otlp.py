@@ -62,7 +62,7 @@ class Spans:
         self._provider.add_span_processor(BatchSpanProcessor(_Exporter(endpoint)))
         self._tracer = self._provider.get_tracer(SERVICE)
         self._context = TraceContextTextMapPropagator()
-        self._engine, self._model = config.engine.type, config.served_name or config.engine.type
+        self._engine = config.engine.type
         atexit.register(self.stop)
 
     def begins(self, exchange: Exchange) -> None:
@@ -74,7 +74,7 @@ class Spans:
         }
         operation = _OPERATIONS.get(exchange.route)
         span = self._tracer.start_span(
-            f"{operation} {self._model}" if operation else f"{exchange.method} {exchange.route}",
+            operation or f"{exchange.method} {exchange.route}",
             context=self._context.extract(given),
             kind=trace.SpanKind.SERVER,
             attributes={
@@ -99,6 +99,8 @@ class Spans:
         if span is None:
             return
         if span.is_recording():
+            if (operation := _OPERATIONS.get(exchange.route)) and exchange.model:
+                span.update_name(f"{operation} {exchange.model}")
             span.set_attributes(_outcome(exchange))
             if exchange.error in _OURS:
                 span.set_status(trace.Status(trace.StatusCode.ERROR))
@@ -115,7 +117,6 @@ class Spans:
         return {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": self._engine,
-            "gen_ai.request.model": self._model,
         }
 
 
@@ -125,6 +126,8 @@ def _outcome(exchange: Exchange) -> Attributes:
         told["error.type"] = exchange.error
     if exchange.route in _OPERATIONS:
         told["gen_ai.request.stream"] = exchange.streaming
+        if exchange.model:
+            told["gen_ai.request.model"] = exchange.model
     if exchange.usage:
         told["gen_ai.usage.input_tokens"] = exchange.usage.input_tokens
         told["gen_ai.usage.output_tokens"] = exchange.usage.output_tokens

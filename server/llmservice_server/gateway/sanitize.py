@@ -26,6 +26,7 @@ from llmservice_server.gateway.asgi import (
 )
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.json_body import parsed
+from llmservice_server.gateway.routed import note_model
 
 # With these a client would jump vLLM's queue, choose its process, share another's cached prompts,
 # direct KV transfers, or set options that no API documents.
@@ -86,7 +87,7 @@ class _Left(Exception):  # noqa: N818
 class Sanitize:
     def __init__(self, app: App, context: Context) -> None:
         self._app = app
-        self._http = context.config.http
+        self._http, self._engine = context.config.http, context.engine
         self._held = 0  # bytes of the bodies of all requests that are not yet answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,6 +108,7 @@ class Sanitize:
                 body, document = _clean(chunks[0], head)
                 if document is not None:
                     scope.setdefault("state", {})[_DOCUMENT] = document
+                    note_model(scope, self._engine, document.get("model", ""))
                 if body is not chunks[0]:
                     scope = _with_length(scope, len(body))
                 receive = _again(body, receive)

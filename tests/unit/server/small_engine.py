@@ -47,6 +47,9 @@ class SmallEngine:
     def gpu(self) -> bool:
         return False
 
+    def routed(self, named: str) -> str | None:
+        return (named or "small") if named in {"", "small", "french"} else None
+
     def probe(self) -> Probe:
         return Probe("/v1/completions", {"model": "small", "prompt": "Hello", "max_tokens": 1})
 

@@ -161,6 +161,19 @@ async def test_how_many_requests_vllm_computes_at_once_is_read_where_it_says_it(
     assert engine.computes() is None
 
 
+async def test_a_request_goes_to_the_model_or_to_an_adapter_that_is_loaded_now() -> None:
+    engine = VllmEngine(_config())
+    assert [engine.routed(name) for name in ("", "chat", "sql")] == ["chat", "chat", None]
+    adapters = {"sql": object()}
+    models = SimpleNamespace(lora_requests=adapters)
+    await engine.attach(_Client(), SimpleNamespace(openai_serving_models=models))
+    assert [engine.routed(name) for name in ("sql", "poems")] == ["sql", None]
+    adapters["poems"] = object()
+    assert engine.routed("poems") == "poems"
+    await engine.attach(_Client(), SimpleNamespace(renamed=models))
+    assert [engine.routed(name) for name in ("chat", "sql")] == ["chat", None]
+
+
 def _model(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).write_text("{}")

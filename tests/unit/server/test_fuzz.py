@@ -19,6 +19,7 @@ from llmservice_server import api
 from llmservice_server.config import HttpConfig, ServerConfig
 from llmservice_server.engines.proxy.application import Application
 from llmservice_server.engines.proxy.server import ProxyEngine
+from llmservice_server.engines.proxy.upstreams import Upstreams
 from llmservice_server.gateway.context import Context
 from pydantic import BaseModel, Field
 
@@ -51,10 +52,11 @@ _DOCUMENTED = {*("/", "/info", "/api/v1/model"), *_OURS}
 @cache
 def _document() -> dict[str, Any]:
     """The proxy's, which has the routes beside OpenAI's as every engine has them."""
-    upstreams = [{"url": "http://upstream/v1", "models": [{"name": "m"}]}]
-    config = ServerConfig.model_validate({"engine": {"type": "proxy", "upstreams": upstreams}})
-    app = Application(config.engine, [])
-    api.attach(app.fastapi, Context(config, ProxyEngine()))
+    named = [{"url": "http://upstream/v1", "models": [{"name": "m"}]}]
+    config = ServerConfig.model_validate({"engine": {"type": "proxy", "upstreams": named}})
+    upstreams = Upstreams([])
+    app = Application(config.engine, upstreams)
+    api.attach(app.fastapi, Context(config, ProxyEngine(upstreams)))
     return app.fastapi.openapi()
 
 

@@ -85,6 +85,25 @@ async def test_a_request_is_a_span_of_the_clients_trace_and_the_engine_gets_its_
     assert span.resource["deployment.environment.name"] == "production"
 
 
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({}, "small"),
+        ({"model": "french"}, "french"),
+        ({"model": "a-clients-words"}, None),
+        ({"model": ["small"]}, None),
+    ],
+)
+async def test_a_span_tells_the_model_that_was_asked_by_the_name_that_is_served(
+    collector: Collector, named: dict[str, object], told: str | None
+) -> None:
+    async with _traced(collector.url) as (_, client):
+        await client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1, **named})
+        (span,) = await _arrived(collector)
+    assert span.attributes.get("gen_ai.request.model") == told
+    assert span.name == " ".join(filter(None, ["text_completion", told]))
+
+
 async def test_a_request_without_a_trace_begins_one_that_the_access_log_names(
     collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,7 +19,6 @@ from llmservice_server.config import EngineConfig
 from llmservice_server.engines.proxy import failure
 from llmservice_server.engines.proxy.failure import Failure
 from llmservice_server.engines.proxy.forward import ROUTES, Forward
-from llmservice_server.engines.proxy.upstream import Upstream
 from llmservice_server.engines.proxy.upstreams import Upstreams
 from llmservice_server.gateway.asgi import Receive, Scope, Send
 
@@ -48,12 +47,10 @@ _BODY: dict[str, Any] = {
 class Application:
     """An ASGI application; ``fastapi`` is where more routes go."""
 
-    def __init__(
-        self, config: EngineConfig, upstreams: list[Upstream], *, docs: bool = True
-    ) -> None:
+    def __init__(self, config: EngineConfig, upstreams: Upstreams, *, docs: bool = True) -> None:
         self._timeouts = config.timeouts
-        self._upstreams = Upstreams(upstreams)
-        self._forward = Forward(self._upstreams, config.timeouts)
+        self._upstreams = upstreams
+        self._forward = Forward(upstreams, config.timeouts)
         self._session: aiohttp.ClientSession | None = None
         self._began = int(time.time())
         document = "/openapi.json" if docs else None  # without it there is no /docs either

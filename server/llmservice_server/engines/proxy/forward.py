@@ -91,6 +91,10 @@ class Forward:
             found = await self._ask_in_turn(_Exchange(scope, send, watch, model, body))
         except BodyError as error:
             found = failure.bad_request(str(error))
+        except asyncio.CancelledError:
+            if watch.caught() is None:
+                raise
+            return  # the client left, or takes nothing, while nothing was asked any more
         except _Left:
             return
         finally:

@@ -21,6 +21,7 @@ from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.failures import EngineError
 from llmservice_server.engines.proxy.application import Application
 from llmservice_server.engines.proxy.upstream import Upstream
+from llmservice_server.engines.proxy.upstreams import Upstreams
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.context import Context, Probe
 
@@ -36,6 +37,9 @@ _log = logging.getLogger("llmservice.proxy")
 class ProxyEngine:
     """The proxy as the gateway sees it."""
 
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+
     def fault(self) -> str | None:
         """None: what can be mended by a restart is not what fails here."""
         return None
@@ -46,6 +50,9 @@ class ProxyEngine:
     def probe(self) -> Probe:
         """Answered with 200 once an upstream was reached; costs no token."""
         return Probe("/v1/models", method="GET")
+
+    def routed(self, named: str) -> str | None:
+        return named if self._upstreams.serve(named) else None
 
 
 class _Server(uvicorn.Server):
@@ -60,14 +67,16 @@ def serve(config: ServerConfig) -> None:
     Raises:
         EngineError: it did not start, or ended without being told to.
     """
-    upstreams = [
-        Upstream(u, u.api_key and secret.read_line(u.api_key, "engine.upstreams"))
-        for u in config.engine.upstreams
-    ]
+    upstreams = Upstreams(
+        [
+            Upstream(u, u.api_key and secret.read_line(u.api_key, "engine.upstreams"))
+            for u in config.engine.upstreams
+        ]
+    )
     with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
         logs.configure(config.log_level, Path(folder))
         with _listening(config.port) as listening:
-            context = Context(config, ProxyEngine())
+            context = Context(config, ProxyEngine(upstreams))
             application = Application(config.engine, upstreams, docs=config.api.docs)
             api.attach(application.fastapi, context)
             app = Gateway(application, context)

@@ -46,6 +46,9 @@ class OpenAIEngine:
     def gpu(self) -> bool:
         return False
 
+    def routed(self, named: str) -> str | None:
+        return named if named in {"small", "french"} else None
+
     def probe(self) -> Probe | None:
         return None
 

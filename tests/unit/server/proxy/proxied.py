@@ -10,11 +10,12 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 from llmservice_server import api
-from llmservice_server.config import EngineConfig, HttpConfig, ServerConfig
+from llmservice_server.config import EngineConfig, HttpConfig, ServerConfig, TracingConfig
 from llmservice_server.engines.connections import guarded
 from llmservice_server.engines.proxy.application import Application
 from llmservice_server.engines.proxy.server import ProxyEngine
 from llmservice_server.engines.proxy.upstream import Upstream
+from llmservice_server.engines.proxy.upstreams import Upstreams
 from llmservice_server.gateway import Gateway
 from llmservice_server.gateway.context import Context
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -46,6 +47,7 @@ async def proxied(
     *upstreams: dict[str, Any],
     ready: bool = True,
     http: HttpConfig | None = None,
+    tracing: TracingConfig | None = None,
     auth: dict[str, Any] | None = None,
     routes: Callable[[FastAPI], None] | None = None,
     **timeouts: float,
@@ -53,10 +55,11 @@ async def proxied(
     """auth: as in a file. routes: adds some to the application's."""
     engine = {"type": "proxy", "upstreams": list(upstreams), "timeouts": timeouts}
     file = {"engine": engine, "auth": auth or {}}
-    config = ServerConfig.model_validate(file).model_copy(update={"http": http or HttpConfig()})
+    parts = {"http": http or HttpConfig(), "tracing": tracing or TracingConfig()}
+    config = ServerConfig.model_validate(file).model_copy(update=parts)
     assert isinstance(config.engine, EngineConfig)
-    context = Context(config, ProxyEngine())
-    made = [Upstream(u, KEY if u.api_key else None) for u in config.engine.upstreams]
+    made = Upstreams([Upstream(u, KEY if u.api_key else None) for u in config.engine.upstreams])
+    context = Context(config, ProxyEngine(made))
     application = Application(config.engine, made)
     api.attach(application.fastapi, context)
     if routes:

@@ -7,10 +7,18 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import httpx2
 import pytest
+from llmservice_server.config import TimeoutsConfig, TracingConfig, UpstreamConfig
 from llmservice_server.engines.proxy import upstreams
+from llmservice_server.engines.proxy.forward import Forward
+from llmservice_server.engines.proxy.upstream import Upstream
+from llmservice_server.engines.proxy.upstreams import Upstreams
+from llmservice_server.gateway.asgi import Message
 
+from tests.collector import collecting
+from tests.unit.server.layer import Exchange
 from tests.unit.server.proxy.proxied import CHAT, chat, proxied, to
 from tests.unit.server.proxy.upstream_double import (
     CHUNK,
@@ -130,6 +138,30 @@ async def test_idle_upstreams_take_turns() -> None:
         for _ in range(6):
             await client.post(CHAT, json=chat())
         assert (len(a.seen), len(b.seen)) == (3, 3)
+
+
+async def test_a_span_tells_the_model_by_the_name_that_clients_have_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    asked: list[tuple[str, dict[str, Any], str]] = [
+        (CHAT, chat("two"), "chat two"),
+        (CHAT, chat("nick"), "chat nick"),
+        (CHAT, chat("a-clients-words"), "chat"),
+        ("/inference", {"prompt": "x"}, "text_completion one"),
+        ("/predict", {"prompt": "x", "model": "nick"}, "text_completion nick"),
+        ("/stream?prompt=x&model=two", {}, "text_completion two"),
+    ]
+    with collecting() as collector:
+        tracing = TracingConfig(otlp_endpoint=collector.url)
+        async with (
+            upstream() as a,
+            proxied(to(a.url, "one", "two", "nick=real"), tracing=tracing) as client,
+        ):
+            for number, (path, body, name) in enumerate(asked):
+                await client.request("POST" if body else "GET", path, json=body or None)
+                await _until(lambda number=number: len(collector.spans) > number)
+                assert collector.spans[-1].name == name
 
 
 # What is forwarded
@@ -476,6 +508,26 @@ async def test_a_client_that_reads_nothing_for_long_is_gone_and_no_fault_of_the_
                 await _until(lambda number=number: a.left == number + 1)
         a.behaviour = completion()
         assert (await client.post(CHAT, json=chat())).status_code == 200
+
+
+async def test_a_client_that_leaves_while_it_is_told_of_the_break_is_no_error() -> None:
+    client = Exchange(json.dumps(chat(stream=True)).encode(), path=CHAT)
+
+    async def send(message: Message) -> None:
+        if b'"error"' in message.get("body", b""):
+            client.gone.set()
+            await asyncio.sleep(60)  # it takes no more of it
+
+    async with (
+        upstream(stream(CHUNK, whole=False)) as a,
+        aiohttp.ClientSession() as session,
+        asyncio.timeout(10),
+    ):
+        config = UpstreamConfig.model_validate(to(a.url))
+        forward = Forward(Upstreams([Upstream(config, None)]), TimeoutsConfig())
+        forward.use(session)
+        await forward(client.scope, client.receive, send)
+    assert client.gone.is_set()
 
 
 # Being ready
