@@ -23,7 +23,7 @@ from tests.e2e.service import START_SECONDS, Service
 
 NAME = "e2e"
 _ORDER = (
-    *("demo", "answer", "api", "fuzz", "quiet", "bad_input", "clients"),
+    *("demo", "vllm_names", "answer", "api", "fuzz", "quiet", "bad_input", "clients"),
     *("rollout", "healing", "scaling", "crash", "deletion", "down"),
 )
 collect_ignore = ["test_scaling.py"] if by_kind() else []  # kind brings no metrics-server

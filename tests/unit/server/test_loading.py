@@ -18,8 +18,6 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
-from llmservice_server.engines.vllm_entry import SOCKET
-from llmservice_server.engines.vllm_hooks import HOOKS
 from llmservice_server.loading import Listener, Notes, Phase, Progress, Startup
 
 from dev.process import free_port
@@ -219,18 +217,6 @@ def test_a_note_that_says_nothing_is_passed_over(tmp_path: Path, note: str) -> N
 
 def test_a_note_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
     Notes(tmp_path / "gone").write(Progress(Phase.WEIGHTS, _BEGAN))
-
-
-def test_these_names_of_vllm_are_used_to_say_how_far_it_is_and_no_others() -> None:
-    """Each private to vLLM, and so worth a look at each new release; stand_in has them all."""
-    loaders = "vllm.model_executor.model_loader"
-    assert {SOCKET, *HOOKS} == {
-        ("vllm.entrypoints.launchers.launcher", "create_server_socket"),
-        (f"{loaders}.base_loader", "BaseModelLoader", "load_model"),
-        (f"{loaders}.default_loader", "DefaultModelLoader", "_prepare_weights"),
-        (f"{loaders}.default_loader", "DefaultModelLoader", "get_all_weights"),
-        ("vllm.v1.worker.worker_base", "WorkerWrapperBase", "initialize_from_config"),
-    }
 
 
 def test_a_start_is_told_as_its_phases_with_the_seconds_of_each(tmp_path: Path) -> None:
