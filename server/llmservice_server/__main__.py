@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,9 @@ def _main(arguments: list[str]) -> int:
     where: object = None
     try:
         warnings = unread(os.environ)
-        where = _where(chosen)
-        config = _config(chosen)
+        said = _said(chosen)
+        where = said.where
+        config = _config(said)
         _find_secrets(config)
     except ConfigError as error:
         termination.report(f"{where}: {error}" if where else str(error))
@@ -78,39 +80,51 @@ def _main(arguments: list[str]) -> int:
     return _check(config) if chosen.command == "check" else _serve(config)
 
 
-def _where(chosen: argparse.Namespace) -> object:
-    """What a fault is in; where nothing else says what is served, the usual names choose it."""
-    chosen.key = _KEY
-    if chosen.config or chosen.upstream:
-        return chosen.config or "--upstream"
-    if chosen.model or os.environ.get("LLMSERVICE_MODEL_URI"):
-        return None
-    if ollama := os.environ.get(_OLLAMA):
-        chosen.upstream = ollama.rstrip("/").removesuffix("/v1") + "/v1"
-        chosen.key = None  # which is OpenAI's
-        return _OLLAMA
-    if os.environ.get(_KEY) and os.environ.get(_MODEL):
-        chosen.upstream = _OPENAI
-    return None
+@dataclass(frozen=True)
+class _Said:
+    """What is served, as far as the command and the usual names say it.
+
+    where: what a fault is in. key: the variable that an upstream's key may be in.
+    """
+
+    config: Path | None = None
+    model: str | None = None
+    upstream: str | None = None
+    where: object = None
+    key: str | None = _KEY
 
 
-def _config(chosen: argparse.Namespace) -> ServerConfig:
+def _said(chosen: argparse.Namespace) -> _Said:
+    """The usual names choose what is served where nothing else says it."""
     if chosen.config:
-        return ServerConfig.from_yaml(_read(chosen.config), os.environ)
+        return _Said(config=chosen.config, where=chosen.config)
     if chosen.upstream:
-        document = _proxy(chosen).model_dump(by_alias=True, mode="json")
+        return _Said(model=chosen.model, upstream=chosen.upstream, where="--upstream")
+    if chosen.model or os.environ.get("LLMSERVICE_MODEL_URI"):
+        return _Said(model=chosen.model)
+    if ollama := os.environ.get(_OLLAMA):
+        url = ollama.rstrip("/").removesuffix("/v1") + "/v1"
+        return _Said(upstream=url, where=_OLLAMA, key=None)  # the key is OpenAI's
+    if os.environ.get(_KEY) and os.environ.get(_MODEL):
+        return _Said(upstream=_OPENAI)
+    return _Said()
+
+
+def _config(said: _Said) -> ServerConfig:
+    if said.config:
+        return ServerConfig.from_yaml(_read(said.config), os.environ)
+    if said.upstream:
+        document = _proxy(said, said.upstream).model_dump(by_alias=True, mode="json")
         return ServerConfig.effective(document, os.environ)
-    return ServerConfig.effective(
-        {"model": _model(chosen.model)} if chosen.model else {}, os.environ
-    )
+    return ServerConfig.effective({"model": _model(said.model)} if said.model else {}, os.environ)
 
 
-def _proxy(chosen: argparse.Namespace) -> ServerConfig:
-    name = chosen.model or os.environ.get(_MODEL)
+def _proxy(said: _Said, url: str) -> ServerConfig:
+    name = said.model or os.environ.get(_MODEL)
     models = (UpstreamModel(name=name),) if name else ()
-    key = Place(variable=chosen.key) if chosen.key and os.environ.get(chosen.key) else None
+    key = Place(variable=said.key) if said.key and os.environ.get(said.key) else None
     try:
-        upstream = UpstreamConfig(url=chosen.upstream, models=models, api_key=key)
+        upstream = UpstreamConfig(url=url, models=models, api_key=key)
     except ValidationError as error:
         raise ConfigError(faults(error, {})) from None
     return ServerConfig(engine=EngineConfig(type="proxy", upstreams=(upstream,)))

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from llmservice_server.error_shapes import openai_error
 from llmservice_server.gateway.in_process import Answer
 
 _SHOWN = 2000  # characters of an engine's words
@@ -59,8 +60,7 @@ class RefusedError(Exception):
         self.retry_after = retry_after or (_RETRY_AFTER if status in {429, 503} else None)
 
     def body(self) -> dict[str, Any]:
-        shown = {"message": self.message, "type": self.kind, "param": self.param}
-        return {"error": {**shown, "code": self.kind}}
+        return openai_error(self.kind, self.message, self.param)
 
     def response(self) -> Response:
         headers = {"retry-after": self.retry_after} if self.retry_after else None

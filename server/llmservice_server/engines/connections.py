@@ -23,6 +23,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 from llmservice_server.config import HttpConfig
+from llmservice_server.error_shapes import openai_error
 
 UVICORN = ("uvicorn.protocols.http.auto", "AutoHTTPProtocol")
 """What uvicorn makes its connections of, unless its caller names something else."""
@@ -269,8 +270,7 @@ def _open_files() -> int:
 
 
 def _answer(status: int, kind: str, message: str) -> bytes:
-    error = {"message": message, "type": kind, "param": None, "code": kind}  # as answer_error's
-    content = json.dumps({"error": error}, separators=(",", ":")).encode()
+    content = json.dumps(openai_error(kind, message), separators=(",", ":")).encode()
     lines = [
         f"HTTP/1.1 {status} {statuses.HTTPStatus(status).phrase}",
         "content-type: application/json",

@@ -7,6 +7,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from llmservice_server.error_shapes import openai_error
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -47,9 +49,8 @@ async def answer_json(send: Send, status: int, body: object, headers: Headers = 
 async def answer_error(
     send: Send, status: int, kind: str, message: str, headers: Headers = ()
 ) -> None:
-    """Send an error in OpenAI's shape: an object ``error`` with message, type, param and code."""
-    error = {"message": message, "type": kind, "param": None, "code": kind}
-    await answer_json(send, status, {"error": error}, headers)
+    """Send an error in OpenAI's shape."""
+    await answer_json(send, status, openai_error(kind, message), headers)
 
 
 async def answer_nobody(send: Send) -> None:

@@ -1,8 +1,9 @@
 """The errors of /predict and /predict/batch have a shape of their own, whoever refuses.
 
-``{error, message, details, timestamp, request_id}``, where every other route has OpenAI's. Answers
-that are no errors, and all other paths, pass untouched; an error of these paths is small and is
-translated once it is whole.
+Every other route has OpenAI's; `error_shapes` has both. What there is no name for among these
+routes' errors, such as a body of a wrong type, is a validation_error and 400. Answers that are no
+errors, and all other paths, pass untouched; an error of these paths is small and is translated once
+it is whole.
 """
 
 import json
@@ -12,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from llmservice_server import loading
+from llmservice_server.error_shapes import PREDICTIONS, prediction_error
 from llmservice_server.gateway.asgi import App, Message, Receive, Scope, Send, answer_json, header
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.request_id import HEADER
 
-_PATHS = frozenset({"/predict", "/predict/batch"})
 # By the status that was answered: the one to answer, and its name.
 _KINDS = {
     401: (401, "unauthorized"),
@@ -45,7 +46,7 @@ class PredictErrors:
         self._on = context.config.api.predict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._on or scope["type"] != "http" or scope["path"] not in _PATHS:
+        if not self._on or scope["type"] != "http" or scope["path"] not in PREDICTIONS:
             await self._app(scope, receive, send)
             return
         answered = _Answered(send, header(scope, HEADER))
@@ -99,13 +100,10 @@ def predict_error(
     """The status and body for an error of this status whose body was this document."""
     status, kind = _KINDS.get(status, _BROKEN if status >= 500 else _WRONG)
     error = _error(said)
-    return status, {
-        "error": kind,
-        "message": str(error.get("message") or kind.replace("_", " ")),
-        "details": {"field": error["param"]} if error.get("param") else None,
-        "timestamp": loading.date(time.time()),
-        "request_id": request_id,
-    }
+    message = str(error.get("message") or kind.replace("_", " "))
+    now = loading.date(time.time())
+    field = error.get("param")
+    return status, prediction_error(kind, message, now, field=field, request_id=request_id)
 
 
 def _error(said: object) -> Mapping[str, Any]:

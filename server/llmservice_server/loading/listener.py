@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 
+from llmservice_server.error_shapes import PREDICTIONS, openai_error, prediction_error
 from llmservice_server.loading.progress import date
 from llmservice_server.loading.startup import Startup
 
@@ -126,9 +127,8 @@ class Listener:
 
 
 def _error(path: bytes) -> Told:
-    """In the shape of the route, as gateway/asgi.py and gateway/predict_errors.py have it."""
+    """In the shape of the route."""
     kind = "service_unavailable"
-    if path in {b"/predict", b"/predict/batch"}:
-        told = {"message": _LOADING, "details": None, "timestamp": date(time.time())}
-        return {"error": kind, **told, "request_id": None}
-    return {"error": {"message": _LOADING, "type": kind, "param": None, "code": kind}}
+    if path.decode("latin-1") in PREDICTIONS:
+        return prediction_error(kind, _LOADING, date(time.time()))
+    return openai_error(kind, _LOADING)
