@@ -8,7 +8,7 @@ tokens are the engine's count. Never: a prompt, an answer or a key in a log.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from llmservice_server.api.fields import Usage
 from llmservice_server.api.models import default_model
 from llmservice_server.gateway.asgi import Message, Receive, Scope, Send
 from llmservice_server.gateway.context import Context
-from llmservice_server.gateway.in_process import Answer, Call
+from llmservice_server.gateway.in_process import LONGEST, Answer, Call, Enough
 from llmservice_server.gateway.routed import note_model
 
 Fields = Mapping[str, Any]
@@ -32,6 +32,9 @@ _EVENT_HEADERS = [
     (b"x-accel-buffering", b"no"),  # nginx holds streams back otherwise
 ]
 _DONE = b"data: [DONE]\n\n"
+_LONGEST_EVENT = 1 << 20  # bytes; a piece of an answer has some dozens
+# What reading it raises, whatever an upstream says.
+_NO_ANSWER = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ async def generate(context: Context, call: Call, gone: asyncio.Event) -> Generat
             finish_reason=None if reason is None else str(reason),
             usage=Usage.model_validate(document.get("usage") or {}),
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except _NO_ANSWER:
         raise unreadable("completion") from None
 
 
@@ -117,7 +120,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with departure(receive) as gone:
-            relay = _Relay(send, _Translation(self._key).events)
+            relay = _Relay(send, _Translation(self._key))
             await self._context.below.send(self._call, relay, gone)
             if relay.refused is not None and not gone.is_set():
                 await refused(relay.refused).response()(scope, receive, send)
@@ -126,8 +129,8 @@ class EventStream(Response):
 class _Relay:
     """The engine's messages: an event stream is translated, anything else kept as a refusal."""
 
-    def __init__(self, send: Send, events: Callable[[bytes, bool], bytes]) -> None:
-        self._send, self._events = send, events
+    def __init__(self, send: Send, translation: "_Translation") -> None:
+        self._send, self._translation = send, translation
         self._status, self._body, self._streams = 0, bytearray(), False
         self._headers: list[tuple[bytes, bytes]] = []
         self.refused: Answer | None = None
@@ -136,14 +139,27 @@ class _Relay:
         if message["type"] == "http.response.start":
             await self._begin(message["status"], list(message.get("headers", ())))
         elif message["type"] == "http.response.body":
-            more = bool(message.get("more_body"))
-            if not self._streams:
-                self._body.extend(message.get("body", b""))
-                if not more:
-                    self.refused = Answer(self._status, self._headers, bytes(self._body))
-            elif (events := self._events(message.get("body", b""), not more)) or not more:
-                body = {"type": "http.response.body", "body": events, "more_body": more}
-                await self._send(body)
+            body, more = message.get("body", b""), bool(message.get("more_body"))
+            if self._streams:
+                await self._translate(body, last=not more)
+            else:
+                self._keep(body, last=not more)
+
+    async def _translate(self, body: bytes, *, last: bool) -> None:
+        events, endless = self._translation.events(body, last), self._translation.endless
+        more = not (last or endless)
+        if events or not more:
+            await self._send({"type": "http.response.body", "body": events, "more_body": more})
+        if endless:
+            raise Enough
+
+    def _keep(self, body: bytes, *, last: bool) -> None:
+        self._body.extend(body)
+        endless = len(self._body) > LONGEST
+        if last or endless:
+            self.refused = Answer(self._status, self._headers, bytes(self._body))
+        if endless:
+            raise Enough
 
     async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._status, self._headers = status, headers
@@ -165,10 +181,15 @@ class _Translation:
         self._end: dict[str, Any] = {"finish_reason": None, "model": None, "usage": None}
         self._failed = self._done = False
 
+    @property
+    def endless(self) -> bool:
+        """Whether an event is longer than any: what follows is not worth waiting for."""
+        return len(self._rest) > _LONGEST_EVENT
+
     def events(self, chunk: bytes, last: bool) -> bytes:  # noqa: FBT001
         *events, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
         translated = b"".join(self._event(event) for event in events if event)
-        if last and not self._done and not self._failed:
+        if (last or self.endless) and not self._done and not self._failed:
             message = "The engine ended the stream before the answer was complete."
             translated += _event(RefusedError(502, "engine_error", message).body())
         return translated
@@ -177,18 +198,16 @@ class _Translation:
         data = b"\n".join(
             line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")
         )
+        if self._failed:
+            return b""
         if not data:
             return event + b"\n\n"  # a comment, which keeps the connection alive
-        if data == b"[DONE]":
-            self._done = True
-            return b"" if self._failed else _event(self._end) + _DONE
         try:
-            document: dict[str, Any] = json.loads(data)
-        except ValueError:
-            return b""
-        try:
-            return self._piece(document)
-        except (AttributeError, TypeError):  # JSON, but no event of OpenAI's
+            if data == b"[DONE]":
+                self._done = True
+                return _event(self._end) + _DONE
+            return self._piece(json.loads(data))
+        except _NO_ANSWER:  # no JSON, or no event of OpenAI's
             self._failed = True
             return _event(unreadable("stream of completions").body())
 
@@ -208,4 +227,5 @@ class _Translation:
 
 
 def _event(body: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % json.dumps(body, separators=(",", ":")).encode()
+    """Raises ValueError: there is a number in it that JSON has not."""
+    return b"data: %b\n\n" % json.dumps(body, separators=(",", ":"), allow_nan=False).encode()

@@ -1,9 +1,9 @@
 """The application below the layers, called in process as an HTTP server would call it.
 
 Promises: a call passes no layer a second time; what the application answers goes on as it comes,
-message by message, at the pace of who takes it; a caller that leaves is told to the application,
-which ends its work itself. What the application raises is logged, and answered with 500 where no
-answer has begun.
+message by message, at the pace of who takes it, or is kept until it is whole, up to a bound; a
+caller that leaves is told to the application, which ends its work itself. What the application
+raises is logged, and answered with 500 where no answer has begun.
 """
 
 import asyncio
@@ -13,9 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llmservice_server.error_shapes import openai_error
 from llmservice_server.gateway.asgi import App, Headers, Message, Receive, Scope, Send, answer_error
 
+LONGEST = 1 << 24
+"""Bytes of an answer that is kept until it is whole: more than any model writes."""
+_TOO_LONG = openai_error("engine_error", "The engine's answer is too long.")
+
 _log = logging.getLogger("llmservice.in_process")
+
+
+class Enough(Exception):  # noqa: N818
+    """Raised by who takes an answer and wants no more of it; the work on it ends."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ class InProcess:
         try:
             receive = _receive(content, gone or asyncio.Event())
             await self._app(_scope(self._lifespan, call, content), receive, send_and_watch)
+        except Enough:
+            return
         except Exception:
             _log.exception("%s %s raised", call.method, call.path)
             if complete:
@@ -75,7 +86,10 @@ class InProcess:
             await answer_error(send, 500, "internal_server_error", message)
 
     async def ask(self, call: Call, gone: asyncio.Event | None = None) -> Answer:
-        """The whole answer; status 0 where none was given, as to a caller that left."""
+        """The whole answer; status 0 where none was given, as to a caller that left.
+
+        One that has no end, as a hostile upstream's, is a fault of the engine.
+        """
         status, headers, body = 0, list[tuple[bytes, bytes]](), bytearray()
 
         async def keep(message: Message) -> None:
@@ -85,8 +99,12 @@ class InProcess:
                 headers.extend(message.get("headers", ()))
             elif message["type"] == "http.response.body":
                 body.extend(message.get("body", b""))
+                if len(body) > LONGEST:
+                    raise Enough
 
         await self.send(call, keep, gone)
+        if len(body) > LONGEST:
+            return Answer(502, (), json.dumps(_TOO_LONG).encode())
         return Answer(status, headers, bytes(body))
 
 

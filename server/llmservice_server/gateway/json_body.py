@@ -31,11 +31,19 @@ def parsed(body: bytes) -> object:
     if _many(body) and _many(_STRING.sub(b"", body)):
         most = f"{MOST_VALUES} values or {MOST_CONTAINERS} lists and objects"
         raise ValueError(f"it has more than {most}")
-    document: object = from_json(body, allow_inf_nan=False, cache_strings="keys")
+    document = _read(body)
     shape = body.translate(_SHAPES)
     if any(suspect in shape for suspect in _SUSPECT):
         _EXACT.decode(body.decode())
     return document
+
+
+def _read(body: bytes) -> object:
+    try:
+        return from_json(body, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        from_json(body, cache_strings="keys")
+        raise ValueError("it has NaN or Infinity, which JSON has not; write null") from None
 
 
 def _many(body: bytes) -> bool:

@@ -52,7 +52,7 @@ def _from_body(body: bytes) -> Usage | None:
         text = body[start : start + _NUMBERS].decode("utf-8", "replace").lstrip()
         try:
             said: Any = _decoder.raw_decode(text)[0]
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(said, dict):
             told = cast("dict[str, Any]", said)

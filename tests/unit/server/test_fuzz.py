@@ -105,6 +105,7 @@ async def test_each_route_of_the_proxy_before_a_good_upstream() -> None:
         assert up.seen
 
 
+_DEEP = b"[" * 3000 + b"]" * 3000
 _BAD: dict[str, Behaviour] = {
     "limits": answer(429, b'{"error": {"message": "slow down"}}'),
     "fails": answer(500, b"<html>"),
@@ -158,6 +159,11 @@ _BAD: dict[str, Behaviour] = {
     "streams nulls": stream(b'data: {"choices": null}\n\n', b"data: null\n\n", DONE),
     "streams what is no choice": stream(b'data: {"choices": [1, null, {"delta": 1}]}\n\n', DONE),
     "streams no events": stream(b"x" * 100_000),
+    "streams NaN": stream(b'data: {"choices": [], "usage": {"x": NaN}}\n\n', DONE),
+    "streams what no float holds": stream(b'data: {"choices": [], "usage": 1e999}\n\n', DONE),
+    "nests deeply": answer(200, b'{"choices": %s}' % _DEEP),
+    "streams what nests deeply": stream(b'data: {"choices": %s}\n\n' % _DEEP, DONE),
+    "counts deeply": answer(200, b'{"choices": [{"text": "x"}], "usage":%s}' % _DEEP),
     "redirects": answer(302, b"", "location: http://127.0.0.1:1/"),
     "lets nobody in": answer(401, b"{}"),
     "has another status": answer(299, b"{}"),

@@ -8,6 +8,7 @@ client's headers and the upstream's, only those named here pass.
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 
 import aiohttp
@@ -94,7 +95,7 @@ class Forward:
         except asyncio.CancelledError:
             if watch.caught() is None:
                 raise
-            return  # the client left, or takes nothing, while nothing was asked any more
+            return  # the client left while it was told what went wrong
         except _Left:
             return
         finally:
@@ -206,6 +207,7 @@ class _Exchange:
     async def _take(
         self, response: aiohttp.ClientResponse, upstream: Upstream, timeouts: TimeoutsConfig
     ) -> Failure | None:
+        until = time.monotonic() + timeouts.first_byte_seconds
         if not 200 <= response.status < 300:
             told = await _beginning(response.content)
             found = failure.refused(response.status, response.headers, told, upstream.key)
@@ -221,7 +223,7 @@ class _Exchange:
             kind = ""  # although it was asked for none: bytes that cannot be looked into
         if kind.startswith("text/event-stream"):
             return await self._stream(response.content, piece)
-        return await self._whole(response, piece, kind)
+        return await self._whole(response, piece, kind, until)
 
     async def _stream(self, content: aiohttp.StreamReader, piece: bytes) -> Failure | None:
         if not piece:
@@ -231,8 +233,7 @@ class _Exchange:
             {"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS]}
         )
         events = Events(self._path)
-        while piece:
-            self._watch.arrived()
+        while piece:  # which alone is no progress: an event has to be whole in time
             if whole := events.whole(piece):
                 await self._give({"type": _BODY, "body": whole, "more_body": True})
             piece = await content.readany()
@@ -243,7 +244,7 @@ class _Exchange:
         return None
 
     async def _whole(
-        self, response: aiohttp.ClientResponse, piece: bytes, kind: str
+        self, response: aiohttp.ClientResponse, piece: bytes, kind: str, until: float
     ) -> Failure | None:
         """An answer up to a size is read to its end first, so that it comes whole or not at all."""
         content, pieces, size = response.content, [piece], len(piece)
@@ -251,6 +252,8 @@ class _Exchange:
             pieces.append(piece := await content.readany())
             size += len(piece)
             self._watch.arrived()
+            if time.monotonic() > until:
+                return failure.late("The upstream took too long.")
         body, ended = b"".join(pieces), content.at_eof()
         if kind.startswith("text/html") or (
             kind.startswith("application/json") and not _like_json(body, ended=ended)

@@ -19,6 +19,7 @@ _TOGETHER_SECONDS = 1.0  # a proxy is to be ready in two
 _LISTED_EVERY, _UNLISTED_EVERY = 60.0, 5.0  # seconds
 _MOST_MODELS = 10_000  # of one upstream's list
 _LONGEST_NAME = 256
+_LONGEST_LIST = 1 << 22  # bytes
 
 _log = logging.getLogger("llmservice.upstream")
 
@@ -97,7 +98,7 @@ class Upstreams:
                 ) as answer,
             ):
                 status = answer.status
-                listed = _ids(await answer.read()) if status == 200 else []
+                listed = _ids(await _list(answer.content)) if status == 200 else []
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return f"{upstream.name}: {_words(error)}"
         if status == 401:
@@ -123,7 +124,15 @@ class Upstreams:
         self._serving = serving
 
 
-def _ids(content: bytes) -> list[str]:
+async def _list(content: aiohttp.StreamReader) -> bytearray:
+    """To its end, or as far as any list goes; what is cut off there is no JSON."""
+    read = bytearray()
+    while len(read) <= _LONGEST_LIST and not content.at_eof():
+        read += await content.readany()
+    return read[:_LONGEST_LIST]
+
+
+def _ids(content: bytearray) -> list[str]:
     read: Any = orjson.loads(content)
     listed: Any = cast("dict[str, Any]", read).get("data") if isinstance(read, dict) else None
     if not isinstance(listed, list):
@@ -139,4 +148,6 @@ def _ids(content: bytes) -> list[str]:
 
 
 def _words(error: Exception) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "no list of models" if isinstance(error, ValueError) else type(error).__name__

@@ -69,6 +69,16 @@ async def test_a_stream_comes_through_and_a_cut_one_is_not_complete() -> None:
         assert "[DONE]" not in text
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"1e999"])
+async def test_a_number_that_json_has_not_ends_a_stream_as_an_error(number: bytes) -> None:
+    odd = b'data: {"choices": [], "usage": {"total_tokens": %s}}\n\n' % number
+    async with upstream(stream(CHUNK, odd, DONE)) as up, proxied(to(up.url)) as client:
+        text = (await client.post("/stream", json={"prompt": "x"})).text
+        *_, last, nothing = text.split("\n\n")
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "engine_error"
+        assert nothing == ""
+
+
 async def test_an_upstreams_refusal_has_the_shape_of_the_route() -> None:
     body = json.dumps({"error": {"message": "slow down", "type": "x", "code": "x"}}).encode()
     refusal = answer(429, body, "content-type: application/json", "retry-after: 9")

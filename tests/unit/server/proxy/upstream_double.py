@@ -90,12 +90,14 @@ def hang() -> Behaviour:
     return behave
 
 
-def endless(pause: float = 0.01) -> Behaviour:
+def endless(pause: float = 0.01, piece: bytes = CHUNK, *begin: bytes) -> Behaviour:
+    """One piece after the other; begin: what comes before, where it is not a stream's head."""
+
     async def behave(writer: asyncio.StreamWriter) -> None:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-        writer.write(head)
+        writer.writelines(begin or [head])
         while True:
-            writer.write(CHUNK)
+            writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause)
 
