@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -23,12 +24,27 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tests.unit.server.proxy.upstream_double import KEY
 
 CHAT = "/v1/chat/completions"
+KEYED = {"apiKey": {"variable": "THE_KEY"}}
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+
+
+def error_of(answered: httpx2.Response) -> dict[str, Any]:
+    """In OpenAI's shape, which is checked."""
+    body = answered.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]
 
 
 def to(url: str, *models: str, **more: Any) -> dict[str, Any]:

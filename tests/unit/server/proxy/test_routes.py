@@ -1,8 +1,6 @@
 """The routes beside OpenAI's, where the engine is the proxy."""
 
-import asyncio
 import json
-from collections.abc import Callable
 
 import pytest
 
@@ -17,18 +15,13 @@ from tests.unit.server.proxy.upstream_double import (
     stream,
     upstream,
 )
+from tests.unit.server.small_engine import until
 
 _PROMPTS = {
     "/inference": ("prompt", "text"),
     "/api/v1/infer": ("prompt", "text"),
     "/predict": ("prompt", "generated_text"),
 }
-
-
-async def _until(true: Callable[[], bool], seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("path", _PROMPTS)
@@ -102,7 +95,7 @@ async def test_a_client_that_leaves_ends_the_upstreams_work() -> None:
         async with client.stream("POST", "/stream", json={"prompt": "x"}) as got:
             await anext(got.aiter_lines())
             assert up.left == 0
-        await _until(lambda: up.left == 1, seconds=1)
+        await until(lambda: up.left == 1, seconds=1)
 
 
 async def test_a_conversation_of_an_unknown_context_is_cut_by_its_messages_alone() -> None:
