@@ -24,8 +24,8 @@ _GRACE_SECONDS = 10
 _BORN = """if True:
     import os, time
     fields = open("/proc/1/stat").read().rpartition(") ")[2].split()
-    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    print(time.time() - ago)
+    user, system, began = (int(fields[n]) / os.sysconf("SC_CLK_TCK") for n in (11, 12, 19))
+    print(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + began, user + system)
 """
 
 _REFUSED = {  # status and the classes that the clients for Python and for JavaScript have for it
@@ -159,13 +159,15 @@ def _run(service: Service, program: str, *arguments: str) -> Any:
 def test_a_proxy_needs_no_gpu_and_is_ready_soon_after_its_process_began(proxy: Service) -> None:
     (container,) = proxy.items("pods")[0]["spec"]["containers"]
     target = f"deploy/{proxy.name}"
-    began = float(proxy.kubectl("exec", target, "--", "python3", "-c", _BORN))
+    told = proxy.kubectl("exec", target, "--", "python3", "-c", _BORN)
+    began, computed = map(float, told.split())
     lines = map(json.loads, proxy.kubectl("logs", target).splitlines())
     (ready,) = (line["time"] for line in lines if line["message"].startswith("ready: "))
     seconds = datetime.fromisoformat(ready).timestamp() - began
 
     assert "gpu" not in json.dumps(container["resources"])
     assert seconds < 10  # below 2 where nothing else keeps the machine busy
+    assert computed < 2  # which is so on a busy one too
 
 
 @pytest.mark.parametrize("program", ["everything.py", "everything.mjs"])

@@ -3,6 +3,7 @@
 Importing this imports none of what it runs on; serving does.
 """
 
+import gc
 import importlib
 
 from llmservice_server.config import ServerConfig
@@ -14,4 +15,6 @@ def serve(config: ServerConfig) -> None:
     Raises:
         EngineError: it did not start, or ended without being told to.
     """
+    # What is imported stays: looking through it for garbage would be a seventh of the start.
+    gc.disable()
     importlib.import_module("llmservice_server.engines.proxy.server").serve(config)

@@ -82,6 +82,7 @@ def serve(config: ServerConfig) -> None:
             app = Gateway(application, context)
             # A full collection would look through all that was loaded, some 30 ms for every stream.
             gc.freeze()
+            gc.enable()
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 started = runner.run(_run(app, config, listening))
             if not started:

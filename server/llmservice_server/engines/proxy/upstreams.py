@@ -15,7 +15,7 @@ import orjson
 from llmservice_server.engines.proxy.upstream import Upstream
 
 _LOOK_SECONDS = 10.0
-_TOGETHER_SECONDS = 1.0  # a proxy is to be ready in two
+_TOGETHER_SECONDS = 0.5  # a proxy is to be ready in two
 _LISTED_EVERY, _UNLISTED_EVERY = 60.0, 5.0  # seconds
 _MOST_MODELS = 10_000  # of one upstream's list
 _LONGEST_NAME = 256
