@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _README = Path(__file__).parents[1] / "README.md"
@@ -19,6 +19,10 @@ class Line:
     @property
     def path(self) -> str:
         return re.findall(r"\$URL(/[^\s?\"]*)", self.command)[0]
+
+    def naming(self, model: str) -> "Line":
+        """The same, with a model in what is sent."""
+        return replace(self, command=self.command.replace("{", f'{{"model": "{model}", ', 1))
 
     def run(self, url: str) -> str:
         """The answer, which must be one; the URL is the server's, without a slash at its end."""

@@ -15,6 +15,7 @@ from devcluster import images
 from dev import client
 from dev.images import clients
 from tests.e2e.service import Manifest, Service, wait_for
+from tests.readme_api import lines
 
 _POD = "clients"
 _PROGRAMS = Path(__file__).with_name("clients")
@@ -211,6 +212,18 @@ def test_a_client_that_is_refused_for_now_comes_again_by_itself(
 
     assert done["statuses"] == [503, 200]
     assert done["seconds"] > 2  # as Retry-After says
+
+
+def test_each_line_of_the_readmes_table_is_answered_by_a_proxy_too(
+    proxy: Service, narrow: Service
+) -> None:
+    """It wants a model at OpenAI's routes; how much a model holds, it does not know."""
+    narrow.wait_settled()
+    with proxy.forwarded() as url:
+        for line in lines():
+            answer = line.naming(narrow.name).run(url)
+            absent = {word for word in line.words if word not in answer}
+            assert absent <= {"max_model_len"}, answer
 
 
 def test_all_streams_of_a_pod_that_is_ended_come_whole_to_their_sentinels(ended: Ended) -> None:

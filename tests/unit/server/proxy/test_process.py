@@ -186,3 +186,22 @@ async def test_an_address_on_the_command_line_is_checked_as_in_a_file() -> None:
     assert process.returncode == 2
     assert b"--upstream: url: holds credentials" in err
     assert b"secret" not in err
+
+
+async def test_garbage_is_collected_once_it_serves(tmp_path: Path) -> None:
+    """Not while it starts, which would take a seventh of the time."""
+    async with (
+        upstream() as a,
+        _ready(tmp_path, a.url) as running,
+        httpx2.AsyncClient(base_url=running.url, timeout=30) as client,
+    ):
+
+        async def collected() -> float:
+            lines = (await client.get("/metrics")).text.splitlines()
+            counts = [line for line in lines if line.startswith("python_gc_collections_total")]
+            return sum(float(count.split()[-1]) for count in counts)
+
+        before = await collected()
+        async with asyncio.timeout(30):
+            while await collected() == before:
+                pass
