@@ -47,6 +47,7 @@ def answer(status: int, body: bytes, *headers: str, length: int | None = None) -
         f"HTTP/1.1 {status} Whatever",
         *(headers or ("content-type: application/json",)),
         f"content-length: {size}",
+        "connection: close",  # or the proxy might ask again on what is just being closed
     ]
     return raw("\r\n".join([*lines, "", ""]).encode() + body)
 
