@@ -15,6 +15,6 @@ def serve(config: ServerConfig) -> None:
     Raises:
         EngineError: it did not start, or ended without being told to.
     """
-    # What is imported stays: looking through it for garbage would be a seventh of the start.
+    # What is imported stays: looking through it for garbage would be a tenth of the start.
     gc.disable()
     importlib.import_module("llmservice_server.engines.proxy.server").serve(config)

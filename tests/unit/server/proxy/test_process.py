@@ -189,7 +189,7 @@ async def test_an_address_on_the_command_line_is_checked_as_in_a_file() -> None:
 
 
 async def test_garbage_is_collected_once_it_serves(tmp_path: Path) -> None:
-    """Not while it starts, which would take a seventh of the time."""
+    """Not while it starts, which would take a tenth longer."""
     async with (
         upstream() as a,
         _ready(tmp_path, a.url) as running,
