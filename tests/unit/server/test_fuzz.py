@@ -239,16 +239,16 @@ class _Divided(BaseModel):
 
 
 def _faulty() -> FastAPI:
-    """Fails at one number, answers a wrong shape, and never answers a third one."""
+    """Fails at the greatest number, and answers a wrong shape at the least one."""
     app = FastAPI()
 
     @app.post("/divided")
     async def divided(asked: _Divided) -> float:
-        return 1 / asked.by
+        return 1 / (5 - asked.by)
 
     @app.post("/shaped")
     async def shaped(asked: _Divided) -> JSONResponse:
-        return JSONResponse({"detail": "no"}, 400 if asked.by == 1 else 200)
+        return JSONResponse({"detail": "no"}, 400 if asked.by == -5 else 200)
 
     return app
 
@@ -272,7 +272,7 @@ async def test_control_a_count_that_stays_is_found() -> None:
         await at_rest(server.url)
         server.context.lifecycle.begin()
         with pytest.raises(AssertionError, match="llmservice_requests_in_flight"):
-            await at_rest(server.url, seconds=0.3)
+            await at_rest(server.url, seconds=1)
         server.context.lifecycle.end()
 
 
