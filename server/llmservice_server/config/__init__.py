@@ -7,6 +7,7 @@ pydantic and yaml only, reads no file and no environment: the operator imports i
 
 from llmservice_server.config.api import ApiConfig
 from llmservice_server.config.auth import AuthConfig, OidcConfig
+from llmservice_server.config.database import DatabaseConfig
 from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
 from llmservice_server.config.faults import ConfigError
 from llmservice_server.config.http import (
@@ -20,6 +21,7 @@ from llmservice_server.config.http import (
 from llmservice_server.config.limits import AnonymousRates, LimitsConfig, ModelRates
 from llmservice_server.config.place import Place
 from llmservice_server.config.plan import Plan, Rates
+from llmservice_server.config.price import Price
 from llmservice_server.config.redis import RedisConfig
 from llmservice_server.config.reserved_args import RESERVED_ARGS
 from llmservice_server.config.server import DrainConfig, LivenessConfig, LogLevel, ServerConfig
@@ -42,6 +44,7 @@ __all__ = [
     "AuthConfig",
     "ConfigError",
     "CorsConfig",
+    "DatabaseConfig",
     "DrainConfig",
     "EngineConfig",
     "EngineType",
@@ -54,6 +57,7 @@ __all__ = [
     "OidcConfig",
     "Place",
     "Plan",
+    "Price",
     "Rates",
     "RedisConfig",
     "ServerConfig",

@@ -40,6 +40,7 @@ def _itself(name: str) -> Callable[[str], str]:
 
 USUAL: Mapping[str, Usual] = {
     "API_KEY": Usual(("auth", "keys", "variable"), _itself("API_KEY")),
+    "DATABASE_URL": Usual(("database", "url", "variable"), _itself("DATABASE_URL")),
     "ENVIRONMENT": Usual(("environment",)),
     "LOG_LEVEL": Usual(("logLevel",), _level),
     "MAX_CONTEXT_MESSAGES": Usual(("api", "maxContextMessages")),
@@ -86,7 +87,8 @@ def overlaid(
     for name, path, reads in given:
         # A name alone makes no model: a proxy has none.
         of_none = name == "MODEL_NAME" and result.get("model") is None
-        if (text := environment.get(name)) and path not in variables and not of_none:
+        wanted = path in known and path not in variables and not of_none
+        if wanted and (text := environment.get(name)):
             _put(result, path, _value(known[path], reads(text)))
             variables[path] = name
     return Overlaid(result, variables)

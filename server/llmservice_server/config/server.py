@@ -1,22 +1,25 @@
 """The whole file."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from llmservice_server.config import strict_yaml
 from llmservice_server.config.api import ApiConfig
 from llmservice_server.config.auth import AuthConfig
+from llmservice_server.config.database import DatabaseConfig
 from llmservice_server.config.engine import EngineConfig, ModelConfig
 from llmservice_server.config.environment import overlaid
 from llmservice_server.config.faults import ConfigError, faults, one_line
 from llmservice_server.config.http import HttpConfig
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.part import Part
+from llmservice_server.config.price import Price
 from llmservice_server.config.redis import RedisConfig
 from llmservice_server.config.tracing import TracingConfig
 
@@ -56,6 +59,13 @@ class ServerConfig(Part):
     log_level: LogLevel = "info"
     tracing: TracingConfig = TracingConfig()
     environment: Annotated[str, Field(min_length=1)] = "production"
+    # Not written where there are none, for older servers' sake.
+    database: DatabaseConfig | None = Field(
+        default=None, exclude_if=lambda database: database is None
+    )
+    prices: Annotated[tuple[Price, ...], Field(strict=False)] = Field(
+        default=(), exclude_if=lambda prices: not prices
+    )
 
     @model_validator(mode="after")
     def _of_one_engine(self) -> Self:
@@ -64,6 +74,14 @@ class ServerConfig(Part):
         if self.engine.type == "proxy" and self.model is not None:
             raise ValueError("model: a proxy loads none; name models in engine.upstreams")
         return self
+
+    @field_validator("prices")
+    @classmethod
+    def _one_each(cls, prices: tuple[Price, ...]) -> tuple[Price, ...]:
+        twice = [name for name, n in Counter(p.model for p in prices).items() if n > 1]
+        if twice:
+            raise ValueError(f": {twice[0]} is there twice; write it once")
+        return prices
 
     @property
     def loaded(self) -> ModelConfig:

@@ -60,6 +60,10 @@ _OTHER = {
     "redis.url.variable": "REDIS_URL",
     "redis.url.file": "/etc/redis",
     "redis.prefix": "other",
+    "database.url.variable": "DATABASE_URL",
+    "database.url.file": "/etc/database",
+    "database.sqlite": "/data/store.db",
+    "prices": '[{"model": "m", "inputPerMillion": 0.5, "outputPerMillion": 1.5}]',
 }
 # What a field is nothing without.
 _PEPPER = {"LLMSERVICE_AUTH_PEPPER_FILE": "/etc/pepper"}

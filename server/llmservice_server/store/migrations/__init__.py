@@ -1,0 +1,1 @@
+"""One file a revision, each only adding to the one before it."""

@@ -1,0 +1,66 @@
+"""What is kept, is tested on SQLite and on a real PostgreSQL, with a database for each test."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from devcluster.waiting import ClusterError
+from llmservice_server.config import DatabaseConfig, Place
+from llmservice_server.store.address import Address, Postgres, Sqlite
+from llmservice_server.store.database import Database
+
+from dev.postgres import Postgres as Server
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    try:
+        server = Server()
+    except ClusterError as error:
+        pytest.skip(str(error))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """Of an empty database."""
+    if request.param == "sqlite":
+        return Sqlite(tmp_path / "folder" / "store.db")
+    server: Server = request.getfixturevalue("postgres")
+    return Postgres(server.make(f"test{next(_numbers)}"))
+
+
+@pytest.fixture
+def database_config(address: Address, monkeypatch: pytest.MonkeyPatch) -> DatabaseConfig:
+    match address:
+        case Sqlite(file):
+            return DatabaseConfig(sqlite=str(file))
+        case Postgres(dsn):
+            monkeypatch.setenv("TEST_DATABASE_URL", dsn)
+            return DatabaseConfig(url=Place(variable="TEST_DATABASE_URL"))
+
+
+@pytest.fixture
+async def replica(address: Address) -> AsyncIterator[Callable[[], Database]]:
+    """Makes what one process of the server has; each call is another process'."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(Database(address))
+        return made[-1]
+
+    yield make
+    for database in made:
+        await database.close()
+
+
+@pytest.fixture
+def database(replica: Callable[[], Database]) -> Database:
+    return replica()
