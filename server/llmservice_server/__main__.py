@@ -1,5 +1,7 @@
 """The command ``llmservice-server``: ``serve`` the model, or ``check`` the configuration.
 
+``admin``, with a help of its own, is for users, keys and what they used.
+
 That is what the environment, the file and the defaults say, in this order; no file is needed:
 ``--model DIR`` serves what is there, ``--upstream URL`` stands before one upstream.
 Exit codes: 0 drained, 1 the engine failed, 2 the configuration is wrong, 3 there is no model.
@@ -31,6 +33,7 @@ from llmservice_server.config.redis import address_of
 from llmservice_server.config.static_keys import static_keys
 from llmservice_server.engines import ENGINES
 from llmservice_server.engines.failures import EngineError
+from llmservice_server.store import address
 
 _KEY = "OPENAI_API_KEY"
 _OLLAMA = "OLLAMA_URL"
@@ -43,6 +46,11 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
+    if arguments[:1] == ["admin"]:
+        # what it needs is not there where no database is
+        from llmservice_server.admin import command  # noqa: PLC0415
+
+        return command.main(arguments[1:])
     parser = argparse.ArgumentParser("llmservice-server", description=__doc__)
     parser.add_argument(
         "command",
@@ -154,6 +162,8 @@ def _find_secrets(config: ServerConfig) -> None:
             secret.read_line(upstream.api_key, "engine.upstreams")
     if config.auth.keys:
         static_keys(secret.read(config.auth.keys, "auth.keys"), "auth.keys")
+    if config.database or config.auth.stored:
+        address.address_of(config.database)
     if config.auth.pepper:
         secret.read_line(config.auth.pepper, "auth.pepper")
     if config.redis.url:

@@ -25,6 +25,12 @@ def attach(app: FastAPI, context: Context) -> None:
     routers = [info.probes(context), *(g.router(context) for wanted, g in groups if wanted)]
     if on.info:
         routers.append(info.router(context, routers))
+    if context.store and context.config.auth.on:
+        # what they need is not there where no database is
+        from llmservice_server.admin.issue import Issue  # noqa: PLC0415
+        from llmservice_server.admin.routes import router as admin  # noqa: PLC0415
+
+        routers.append(admin(context.store, Issue.of(context.store.keys, context.config.auth)))
     for router in routers:
         app.include_router(router)
     # Starlette's own, which a router raises: an engine answers FastAPI's itself, where it wants to.

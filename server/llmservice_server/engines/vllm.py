@@ -207,7 +207,7 @@ def serve(config: ServerConfig) -> None:
         argv = vllm_argv(config, host=host, middleware=gateway, compiles=compiles)
         startup = Startup(Notes(Path(folder)))
         _Serving.engine = VllmEngine(config)
-        _Serving.context = Context(config, _Serving.engine, startup=startup)
+        _Serving.context = Context.of(config, _Serving.engine, startup)
         try:
             listener = Listener(host, config.port, startup)
             with closing(listener):

@@ -18,6 +18,7 @@ from llmservice_server.gateway.health import Health
 from llmservice_server.gateway.hosts import Hosts
 from llmservice_server.gateway.identity.layer import identity
 from llmservice_server.gateway.identity.models import Models
+from llmservice_server.gateway.kept import kept
 from llmservice_server.gateway.metrics import Metrics
 from llmservice_server.gateway.predict_errors import PredictErrors
 from llmservice_server.gateway.request_id import RequestId
@@ -29,6 +30,7 @@ from llmservice_server.gateway.warm_up import WarmUp
 __all__ = ["LAYERS", "Gateway"]
 
 LAYERS: tuple[Callable[[App, Context], App], ...] = (
+    kept,
     RequestId,
     Closing,
     partial(Exchanges, observers=(tracing, Metrics, AccessLog)),

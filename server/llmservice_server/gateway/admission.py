@@ -22,6 +22,7 @@ from llmservice_server.gateway.asgi import (
 )
 from llmservice_server.gateway.caller import caller_of
 from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.route_table import of_admins
 from llmservice_server.gateway.usage import Usage, count
 
 # Seconds. Long enough for some of what runs to end, short enough for one of several replicas.
@@ -43,7 +44,7 @@ _FREE_POSTS = frozenset(
 def costs(method: str, path: str) -> bool:
     """Whether the engine has to compute for this request."""
     if method == "POST":
-        return path not in _FREE_POSTS and not path.endswith("/cancel")
+        return path not in _FREE_POSTS and not path.endswith("/cancel") and not of_admins(path)
     return method == "GET" and path in _GENERATING_GETS
 
 

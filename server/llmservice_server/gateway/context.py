@@ -4,7 +4,7 @@ The engine is seen through a few questions, so that no layer knows which engine 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmservice_server.config import ServerConfig
 from llmservice_server.gateway.identity.stored import KeyStore
@@ -13,6 +13,10 @@ from llmservice_server.gateway.lifecycle import Lifecycle
 from llmservice_server.gateway.toll.ledger import Ledger
 from llmservice_server.gateway.turns import Turns
 from llmservice_server.loading import Startup
+from llmservice_server.store import store_of
+
+if TYPE_CHECKING:
+    from llmservice_server.store.store import Store
 
 # Where neither the configuration nor the engine names a number: far more than a model of any size
 # computes at once, and few enough for the memory of one process.
@@ -62,6 +66,18 @@ class Context:
     keys: KeyStore | None = None
     ledger: Ledger | None = None
     """Where what callers use is kept; None where there is no database."""
+    store: "Store | None" = None
+
+    @classmethod
+    def of(cls, config: ServerConfig, engine: Engine, startup: Startup | None = None) -> Self:
+        """With what is kept in the configuration's database, if it names one.
+
+        Raises:
+            ConfigError: the database's address is not where the configuration says.
+        """
+        store = store_of(config)
+        keys = store.callers if store else None
+        return cls(config, engine, startup=startup or Startup(), keys=keys, store=store)
 
     @property
     def status(self) -> str:

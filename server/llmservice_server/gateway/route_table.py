@@ -5,6 +5,7 @@ is missing here is served all the same, and counted as ``other``.
 """
 
 OTHER = "other"
+ADMINS = "/admin/v1"
 POLLED = frozenset({"/livez", "/readyz", "/health", "/metrics", "/status", "/ping", "/load"})
 """Asked every few seconds by the kubelet, Prometheus and people, which tell when they fail."""
 
@@ -49,10 +50,17 @@ _BELOW = ("/v1/models", "/v1/responses")  # each with one id, and perhaps a verb
 _VERBS = frozenset({"cancel"})
 
 
+def of_admins(path: str) -> bool:
+    """Whether it is a route of administration."""
+    return path.startswith(f"{ADMINS}/")
+
+
 def template(path: str) -> str:
     """The route that a path is of."""
     if path in _EXACT:
         return path
+    if of_admins(path):
+        return ADMINS
     bare = path.rstrip("/")
     if bare in _EXACT:
         return bare

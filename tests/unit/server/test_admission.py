@@ -215,6 +215,7 @@ async def test_what_costs_the_engine_nothing_is_not_held_up() -> None:
         ("GET", "/metrics", False),
         ("DELETE", "/v1/responses/x", False),
         ("POST", "/v1/responses/x/cancel", False),
+        ("POST", "/admin/v1/keys", False),
         ("OPTIONS", "/v1/chat/completions", False),
     ],
 )

@@ -205,6 +205,7 @@ async def test_no_client_can_invent_a_series(client: httpx2.AsyncClient) -> None
         ("/v1/responses/resp_1/cancel", "/v1/responses/{id}/cancel"),
         ("/v1/responses/a/b/c", "/v1/responses/{id}"),
         ("/metrics", "/metrics"),
+        ("/admin/v1/keys/AbCdEfGh", "/admin/v1"),
         ("/", "/"),
         ("//", "other"),
         ("", "other"),

@@ -76,7 +76,7 @@ def serve(config: ServerConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="llmservice-") as folder:
         logs.configure(config.log_level, Path(folder))
         with _listening(config.port) as listening:
-            context = Context(config, ProxyEngine(upstreams))
+            context = Context.of(config, ProxyEngine(upstreams))
             application = Application(config.engine, upstreams, docs=config.api.docs)
             api.attach(application.fastapi, context)
             app = Gateway(application, context)

@@ -181,7 +181,7 @@ async def running(
     engine = engine or OpenAIEngine()
     model = ModelConfig(uri="hf://org/small", source="org/small", served_name="small")
     config = ServerConfig(model=model, api=on or ApiConfig(), **parts)
-    context = Context(config, engine)
+    context = Context.of(config, engine)
     app = engine.app()
     api.attach(app, context)
     async with listening(Gateway(app, context), config.http) as port:
