@@ -96,7 +96,7 @@ async def _done(asked: _Asked) -> Shown:
     try:
         return await cast("Verb", asked.written.verb)(asked)
     finally:
-        await asked.store.close()
+        await asked.store.stop()
 
 
 def _text(shown: Shown, *, json: bool) -> str:

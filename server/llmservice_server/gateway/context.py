@@ -76,8 +76,14 @@ class Context:
             ConfigError: the database's address is not where the configuration says.
         """
         store = store_of(config)
-        keys = store.callers if store else None
-        return cls(config, engine, startup=startup or Startup(), keys=keys, store=store)
+        return cls(
+            config,
+            engine,
+            startup=startup or Startup(),
+            keys=store.callers if store else None,
+            ledger=store.books if store else None,
+            store=store,
+        )
 
     @property
     def status(self) -> str:

@@ -1,4 +1,4 @@
-"""The store's life: it ends when all else has."""
+"""The store's life: it begins when the application has started, and ends when all else has."""
 
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,11 @@ class Kept:
             await self._app(scope, receive, send)
             return
 
-        async def send_and_close(message: Message) -> None:
-            if message["type"].startswith("lifespan.shutdown."):
-                await self._store.close()
+        async def send_and_follow(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self._store.start()
+            elif message["type"].startswith("lifespan.shutdown."):
+                await self._store.stop()
             await send(message)
 
-        await self._app(scope, receive, send_and_close)
+        await self._app(scope, receive, send_and_follow)

@@ -26,4 +26,4 @@ def store_of(config: ServerConfig) -> "Store | None":
     from llmservice_server.store.address import address_of  # noqa: PLC0415
     from llmservice_server.store.store import Store  # noqa: PLC0415
 
-    return Store.at(address_of(config.database), config.auth)
+    return Store.at(address_of(config.database), config.auth, config.prices)

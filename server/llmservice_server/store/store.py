@@ -1,11 +1,14 @@
 """All that is kept, by its facades, in one database."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from llmservice_server.config import AuthConfig
+from llmservice_server.config.price import Price
 from llmservice_server.store.address import Address
 from llmservice_server.store.audit import Audit
+from llmservice_server.store.books import Books
 from llmservice_server.store.callers import CallerKeys
 from llmservice_server.store.conversations import Conversations
 from llmservice_server.store.database import Database
@@ -24,24 +27,32 @@ class Store:
     keys: Keys
     callers: CallerKeys
     usage: Usage
+    books: Books
     audit: Audit
     history: History
     conversations: Conversations
 
     @classmethod
-    def at(cls, address: Address, auth: AuthConfig) -> Self:
+    def at(cls, address: Address, auth: AuthConfig, prices: Iterable[Price] = ()) -> Self:
         database = Database(address)
-        keys = Keys(database)
+        keys, usage = Keys(database), Usage(database)
         return cls(
             database=database,
             people=People(database, auth.named.values()),
             keys=keys,
             callers=CallerKeys(keys, auth),
-            usage=Usage(database),
+            usage=usage,
+            books=Books(usage, prices),
             audit=Audit(database),
             history=History(database),
             conversations=Conversations(database),
         )
 
-    async def close(self) -> None:
+    def start(self) -> None:
+        """Do from now on what nobody asks for."""
+        self.books.start()
+
+    async def stop(self) -> None:
+        """Keep what is not kept yet, and close the database."""
+        await self.books.stop()
         await self.database.close()
