@@ -13,6 +13,7 @@ from llmservice_server.store.database import Database
 from dev.postgres import Postgres as Server
 
 _numbers = count(1)
+_PATIENCE = 60  # seconds of a transaction: a busy machine is no fault of the code
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +54,7 @@ async def replica(address: Address) -> AsyncIterator[Callable[[], Database]]:
     made: list[Database] = []
 
     def make() -> Database:
-        made.append(Database(address))
+        made.append(Database(address, seconds=_PATIENCE))
         return made[-1]
 
     yield make
