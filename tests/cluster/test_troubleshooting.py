@@ -20,6 +20,9 @@ from tests.cluster.operator_process import Operator
 from tests.cluster.troubles import NAME, TROUBLES, Trouble
 
 _PAGE = Path(__file__).parents[2] / "docs/troubleshooting.md"
+_LONGEST = (
+    240  # seconds: what an autoscaler complains of is told when it has lasted for two minutes
+)
 _HEAD = """\
 <!-- Written by `REWRITE=1 .venv/bin/pytest tests/cluster/test_troubleshooting.py`. -->
 # When something is wrong
@@ -78,7 +81,7 @@ def test_the_page_shows_what_describe_tells(
     for trouble, kube in zip(TROUBLES, kubes, strict=True):
         trouble.make(kube)
     for trouble, kube in zip(TROUBLES, kubes, strict=True):
-        services.wait_condition(kube, NAME, "Degraded", "True", trouble.reason)
+        services.wait_condition(kube, NAME, "Degraded", "True", trouble.reason, seconds=_LONGEST)
     writes.until_quiet(operator)  # Events come after the conditions
 
     def page() -> str:

@@ -13,7 +13,6 @@ from tests.cluster import services
 from tests.cluster.kube import Kube, Manifest, eventually
 
 NAME = "qwen"
-_LONG_AGO = "2026-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -81,24 +80,6 @@ def _foreign_service(kube: Kube) -> None:
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME}}
     kube.create({**service, "spec": {"ports": [{"port": 80}]}})
     kube.create(services.minimal(NAME))
-
-
-def _blind_autoscaler(kube: Kube) -> None:
-    """As if it had lasted longer than metrics take to appear."""
-    kube.create(services.minimal(NAME, autoscaling={"min": 1, "max": 3}))
-    services.wait_ready(kube, NAME)
-
-    def inactive() -> list[Manifest] | None:
-        scaler = kube.there("HorizontalPodAutoscaler", NAME)
-        told = scaler.get("status", {}).get("conditions") or []
-        return told if any(c["type"] == "ScalingActive" for c in told) else None
-
-    for kind, name, conditions in (
-        ("HorizontalPodAutoscaler", NAME, eventually("it complains", inactive)),
-        ("Pod", _pod(kube), kube.there("Pod", _pod(kube))["status"]["conditions"]),
-    ):
-        dated = [{**c, "lastTransitionTime": _LONG_AGO} for c in conditions]
-        kube.merge(kind, name, {"status": {"conditions": dated}}, "status")
 
 
 TROUBLES = (
@@ -191,7 +172,7 @@ TROUBLES = (
         "The autoscaler is blind",
         "`autoscaling` in a cluster without metrics-server.",
         Reason.AUTOSCALER_FAILING,
-        _blind_autoscaler,
+        _resource(autoscaling={"min": 1, "max": 3}),
     ),
     Trouble(
         "No node can be drained",
