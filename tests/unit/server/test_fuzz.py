@@ -179,7 +179,7 @@ async def test_each_generating_route_before_upstreams_that_misbehave(
         ups = {name: await stack.enter_async_context(upstream(does)) for name, does in _BAD.items()}
         behind = [to(up.url, name) for name, up in ups.items()]
         client = await stack.enter_async_context(
-            proxied(*behind, firstByteSeconds=0.3, idleSeconds=0.3, http=_HTTP)
+            proxied(*behind, firstByteSeconds=1, idleSeconds=0.3, http=_HTTP)
         )
         url = str(client.base_url)
         with caplog.at_level(logging.ERROR):
