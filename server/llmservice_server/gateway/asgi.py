@@ -67,3 +67,17 @@ def after_startup(send: Send, started: Callable[[], None]) -> Send:
         await send(message)
 
     return send_and_tell
+
+
+def again(message: Message, receive: Receive) -> Receive:
+    """What gives this message of a body once more, and then whatever the client does."""
+    first: Message | None = message
+
+    async def receive_again() -> Message:
+        nonlocal first
+        if first is None:
+            return await receive()
+        message, first = first, None
+        return message
+
+    return receive_again

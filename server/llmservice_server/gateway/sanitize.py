@@ -21,6 +21,7 @@ from llmservice_server.gateway.asgi import (
     Receive,
     Scope,
     Send,
+    again,
     answer_error,
     answer_nobody,
 )
@@ -58,7 +59,7 @@ def replaced(
     """The request with this body in place of its own, which is received whole with this."""
     scope = _with_length(scope, len(body))
     scope.setdefault("state", {})[_DOCUMENT] = document
-    again = _again(body, receive)
+    first = again(_whole(body), receive)
     own = True
 
     async def receive_replaced() -> Message:
@@ -66,7 +67,7 @@ def replaced(
         if own and (message := await receive())["type"] != "http.request":
             return message
         own = False
-        return await again()
+        return await first()
 
     return scope, receive_replaced
 
@@ -111,7 +112,7 @@ class Sanitize:
                     note_model(scope, self._engine, document.get("model", ""))
                 if body is not chunks[0]:
                     scope = _with_length(scope, len(body))
-                receive = _again(body, receive)
+                receive = again(_whole(body), receive)
         except _Refused as refused:
             await _refuse(refused, receive, send)
         except _Left:
@@ -238,18 +239,8 @@ def _with_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     return {**scope, "headers": headers}
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """What gives the body once more, and then whatever the client does."""
-    first: Message | None = {"type": "http.request", "body": body, "more_body": False}
-
-    async def receive_again() -> Message:
-        nonlocal first
-        if first is None:
-            return await receive()
-        message, first = first, None
-        return message
-
-    return receive_again
+def _whole(body: bytes) -> Message:
+    return {"type": "http.request", "body": body, "more_body": False}
 
 
 async def _refuse(refused: _Refused, receive: Receive, send: Send) -> None:

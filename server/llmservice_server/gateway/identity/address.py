@@ -58,7 +58,7 @@ def network(address: str) -> str:
     """What of an address is one customer's: all of an IPv4 one, the first half of an IPv6 one."""
     found = _address(address)
     if not isinstance(found, IPv6Address):
-        return address
+        return str(found or address)
     return str(IPv6Network((int(found), _CUSTOMER), strict=False))
 
 

@@ -14,6 +14,7 @@ from llmservice_server.gateway.asgi import (
     Receive,
     Scope,
     Send,
+    again,
     answer_error,
     header,
 )
@@ -73,7 +74,7 @@ async def _named(scope: Scope, receive: Receive) -> tuple[list[object], Receive]
         names.append(adapter)
     if (header(scope, b"content-type") or "").lower().startswith(_FORM):
         body = await receive()
-        return [*names, *await _in_form(scope, body)], _again(body, receive)
+        return [*names, *await _in_form(scope, body)], again(body, receive)
     model = (document_of(scope) or {}).get("model")
     return [*names, *([model] if model is not None else [])], receive
 
@@ -90,16 +91,3 @@ async def _in_form(scope: Scope, body: Message) -> list[object]:
             return list(form.getlist("model"))
     except Exception:  # noqa: BLE001  whatever it makes of what is no form
         return [None]
-
-
-def _again(body: Message, receive: Receive) -> Receive:
-    first: Message | None = body
-
-    async def receive_again() -> Message:
-        nonlocal first
-        if first is None:
-            return await receive()
-        message, first = first, None
-        return message
-
-    return receive_again

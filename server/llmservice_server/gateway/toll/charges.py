@@ -5,19 +5,17 @@ what the engine computes. Whose counter it is, is in its name, which holds no se
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from llmservice_server.config import LimitsConfig
 from llmservice_server.config.plan import Plan, Rates
 from llmservice_server.gateway.caller import Caller
+from llmservice_server.gateway.identity.address import network
 from llmservice_server.gateway.toll.counters import MOST, Charge, What
 from llmservice_server.gateway.toll.estimate import Ask
 
 UNNAMED = 1024
 """Tokens that are reserved for an answer where neither the request nor the plan bounds it."""
-_NETWORK = 64  # bits: what one household or machine has of IPv6
 
 
 def reserved(ask: Ask | None, plan: Plan) -> int:
@@ -112,17 +110,3 @@ def _rates(holder: str, of: str, rates: Rates, wanted: Wanted) -> Iterator[Charg
         yield Charge(f"{holder}:running", What.RUNNING, min(limit, MOST), 1, of)
     if (limit := rates.concurrent_streams) and ask and ask.streams:
         yield Charge(f"{holder}:streams", What.STREAMS, min(limit, MOST), 1, of)
-
-
-@lru_cache(maxsize=4096)
-def network(address: str) -> str:
-    """Of IPv6 the network that one caller has; what is no address is itself."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return f"{IPv6Address(int(found) >> (128 - _NETWORK) << (128 - _NETWORK))}/{_NETWORK}"

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llmservice_server.config import AnonymousRates, LimitsConfig, ModelRates, Plan, Rates
 from llmservice_server.gateway.caller import Caller
+from llmservice_server.gateway.identity.address import network
 from llmservice_server.gateway.toll.charges import (
     UNNAMED,
     Wanted,
     beyond,
     bound,
     charges,
-    network,
     reserved,
 )
 from llmservice_server.gateway.toll.counters import MOST, Charge, Spent, What
