@@ -10,6 +10,7 @@ from llmservice_server.config.auth import AuthConfig, OidcConfig
 from llmservice_server.config.database import DatabaseConfig
 from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
 from llmservice_server.config.faults import ConfigError
+from llmservice_server.config.history import HistoryConfig
 from llmservice_server.config.http import (
     HOST,
     HOST_FAULT,
@@ -48,6 +49,7 @@ __all__ = [
     "DrainConfig",
     "EngineConfig",
     "EngineType",
+    "HistoryConfig",
     "HttpConfig",
     "LimitsConfig",
     "LivenessConfig",

@@ -16,6 +16,7 @@ from llmservice_server.config.database import DatabaseConfig
 from llmservice_server.config.engine import EngineConfig, ModelConfig
 from llmservice_server.config.environment import overlaid
 from llmservice_server.config.faults import ConfigError, faults, one_line
+from llmservice_server.config.history import HistoryConfig
 from llmservice_server.config.http import HttpConfig
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.part import Part
@@ -63,6 +64,7 @@ class ServerConfig(Part):
     database: DatabaseConfig | None = Field(
         default=None, exclude_if=lambda database: database is None
     )
+    history: HistoryConfig | None = Field(default=None, exclude_if=lambda history: history is None)
     prices: Annotated[tuple[Price, ...], Field(strict=False)] = Field(
         default=(), exclude_if=lambda prices: not prices
     )

@@ -206,6 +206,18 @@ def test_without_any_source_of_keys_the_server_is_open_and_nothing_is_written() 
         assert ServerConfig.from_yaml(config.to_yaml()) == config
 
 
+def test_history_is_kept_where_it_is_written() -> None:
+    assert ServerConfig.from_yaml(_MODEL).history is None
+    assert "history" not in ServerConfig.from_yaml(_MODEL).to_yaml()  # which older servers refuse
+    for text, days in (("{}", 30), ("{retentionDays: 7}", 7)):
+        config = ServerConfig.from_yaml(f"{_MODEL}history: {text}")
+        assert config.history
+        assert config.history.retention_days == days
+        assert ServerConfig.from_yaml(config.to_yaml()) == config
+    with pytest.raises(ConfigError, match=r"history\.retentionDays: input should be greater"):
+        ServerConfig.from_yaml(_MODEL + "history: {retentionDays: 0}")
+
+
 @pytest.mark.parametrize(
     ("part", "says"),
     [

@@ -63,6 +63,7 @@ _OTHER = {
     "database.url.variable": "DATABASE_URL",
     "database.url.file": "/etc/database",
     "database.sqlite": "/data/store.db",
+    "history.retentionDays": "7",
     "prices": '[{"model": "m", "inputPerMillion": 0.5, "outputPerMillion": 1.5}]',
 }
 # What a field is nothing without.
