@@ -7,6 +7,7 @@ pydantic and yaml only, reads no file and no environment: the operator imports i
 
 from llmservice_server.config.api import ApiConfig
 from llmservice_server.config.auth import AuthConfig, OidcConfig
+from llmservice_server.config.cache import CacheConfig
 from llmservice_server.config.database import DatabaseConfig
 from llmservice_server.config.engine import EngineConfig, EngineType, ModelConfig
 from llmservice_server.config.faults import ConfigError
@@ -19,6 +20,7 @@ from llmservice_server.config.http import (
     CorsConfig,
     HttpConfig,
 )
+from llmservice_server.config.idempotency import IdempotencyConfig
 from llmservice_server.config.limits import AnonymousRates, LimitsConfig, ModelRates
 from llmservice_server.config.place import Place
 from llmservice_server.config.plan import Plan, Rates
@@ -43,6 +45,7 @@ __all__ = [
     "AnonymousRates",
     "ApiConfig",
     "AuthConfig",
+    "CacheConfig",
     "ConfigError",
     "CorsConfig",
     "DatabaseConfig",
@@ -51,6 +54,7 @@ __all__ = [
     "EngineType",
     "HistoryConfig",
     "HttpConfig",
+    "IdempotencyConfig",
     "LimitsConfig",
     "LivenessConfig",
     "LogLevel",

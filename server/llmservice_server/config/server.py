@@ -12,12 +12,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from llmservice_server.config import strict_yaml
 from llmservice_server.config.api import ApiConfig
 from llmservice_server.config.auth import AuthConfig
+from llmservice_server.config.cache import CacheConfig
 from llmservice_server.config.database import DatabaseConfig
 from llmservice_server.config.engine import EngineConfig, ModelConfig
 from llmservice_server.config.environment import overlaid
 from llmservice_server.config.faults import ConfigError, faults, one_line
 from llmservice_server.config.history import HistoryConfig
 from llmservice_server.config.http import HttpConfig
+from llmservice_server.config.idempotency import IdempotencyConfig
 from llmservice_server.config.limits import LimitsConfig
 from llmservice_server.config.part import Part
 from llmservice_server.config.price import Price
@@ -65,6 +67,10 @@ class ServerConfig(Part):
         default=None, exclude_if=lambda database: database is None
     )
     history: HistoryConfig | None = Field(default=None, exclude_if=lambda history: history is None)
+    cache: CacheConfig | None = Field(default=None, exclude_if=lambda cache: cache is None)
+    idempotency: IdempotencyConfig | None = Field(
+        default=None, exclude_if=lambda kept: kept is None
+    )
     prices: Annotated[tuple[Price, ...], Field(strict=False)] = Field(
         default=(), exclude_if=lambda prices: not prices
     )

@@ -188,6 +188,17 @@ def test_importing_it_is_light() -> None:
     assert "pydantic" in loaded
 
 
+@pytest.mark.parametrize("part", ["cache", "idempotency"])
+def test_what_keeps_answers_is_on_where_it_is_written_and_else_not_there(part: str) -> None:
+    off = ServerConfig.from_yaml(_MODEL)
+    assert getattr(off, part) is None
+    assert part not in off.to_yaml()  # which older servers refuse
+    on = ServerConfig.from_yaml(f"{_MODEL}{part}: {{}}")
+    assert getattr(on, part).max_entry_bytes == 2**20
+    with pytest.raises(ConfigError, match=f"{part}.maxBytes"):
+        ServerConfig.from_yaml(f"{_MODEL}{part}: {{maxBytes: 0}}")
+
+
 _AUTH = _MODEL + "auth: "
 
 

@@ -69,11 +69,17 @@ _OTHER = {
 # What a field is nothing without.
 _PEPPER = {"LLMSERVICE_AUTH_PEPPER_FILE": "/etc/pepper"}
 _OIDC = {"LLMSERVICE_AUTH_OIDC_ISSUER": "https://a", "LLMSERVICE_AUTH_OIDC_AUDIENCE": "a"}
+_KEPT = ("ttlSeconds", "maxEntries", "maxBytes", "maxEntryBytes")
 _BESIDE = {
     "auth.stored": _PEPPER,
     "auth.signed": _PEPPER,
     "auth.defaultPlan": {"LLMSERVICE_AUTH_PLANS": "[{name: free}]"},
     **{path: _OIDC for path in _OTHER if path.startswith("auth.oidc.")},
+    **{
+        f"{of}.{name}": {f"LLMSERVICE_{of.upper()}_TTL_SECONDS": "5"}
+        for of in ("cache", "idempotency")
+        for name in _KEPT
+    },
 }
 
 
