@@ -117,7 +117,7 @@ _generated: dict[str, Callable[[], str]] = {
         f"tests/unit/render/golden/{name}.yaml": partial(
             _children, f"tests/unit/render/{name}.yaml"
         )
-        for name in ("everything", "proxy")
+        for name in ("everything", "proxy", "alone")
     },
     **{name: partial(_lock, name) for name in _LOCKS},
     _DIGEST: _digest,

@@ -46,8 +46,12 @@ def needed(service: LLMService) -> Iterator[Needed]:
     for upstream in service.spec.engine.upstreams:
         if secret := upstream.api_key_secret:
             yield Needed(SECRET, secret.name, secret.key)
-    if model and model.claim:
-        yield Needed(CLAIM, model.claim)
+    gateway = service.spec.gateway
+    for secret in gateway.secrets.values():
+        yield Needed(SECRET, secret.name, secret.key)
+    for claim in (model and model.claim, gateway.claim):
+        if claim:
+            yield Needed(CLAIM, claim)
 
 
 class Prerequisites:

@@ -47,6 +47,16 @@ def _upstream(**fields: Any) -> Manifest:
     return {"url": "https://api.openai.com/v1", "models": [{"name": "a"}], **fields}
 
 
+_SECRET = {"name": "callers"}
+_KEYS = {"keysSecret": _SECRET}
+_SQLITE = {"database": {"sqlite": {"claimName": "data"}}}
+_REPLACE = {"strategy": "Replace"}
+
+
+def _auth(**fields: Any) -> Manifest:
+    return _with(gateway={"auth": {**_KEYS, **fields}})
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
@@ -112,6 +122,34 @@ def _upstream(**fields: Any) -> Manifest:
         (_with(gateway={"trustedHosts": ["*"]}), "not the name of a host"),
         (_with(gateway={"cors": {"origins": ["a.com"]}}), "write https://HOST, https://HOST:PORT"),
         (_with(gateway={"cors": {"origins": ["https://a/b"]}}), "not an origin"),
+        (_with(gateway={"auth": {}}), "the endpoint would be open to everybody"),
+        (_with(gateway={"auth": {"plans": [{"name": "a"}]}}), "write one, or remove auth"),
+        (_with(gateway={"auth": {"stored": True}}), "need a pepper: write pepperSecret"),
+        (_auth(signed=True), "signed requests need a pepper: write pepperSecret: {name: SECRET}"),
+        (_auth(stored=True, pepperSecret=_SECRET), "need a database: write database: {urlSecret"),
+        (_auth(plans=[{"name": "a", "monthlyTokens": 1}]), "quotas and history need a database"),
+        (_with(gateway={"auth": _KEYS, "quotas": {}}), "or {sqlite: {claimName: CLAIM}} for one"),
+        (
+            _with(gateway={"quotas": {}, "database": {"urlSecret": _SECRET}}),
+            "quotas are those of users: write auth",
+        ),
+        (_auth(defaultPlan="paid"), "defaultPlan is none of the plans: add it to plans"),
+        (_auth(plans=[{"name": "a b"}]), "not a plan's name: write at most 63 letters"),
+        (_auth(plans=[{"name": "a"}, {"name": "a"}]), "Duplicate value"),
+        (_auth(plans=[{"name": "a", "perKey": {"requestsPerMinute": 0}}]), "write a number from 1"),
+        (_auth(trustedProxies=["10.0.0.0/33"]), "not a network: write one as 10.0.0.0/8"),
+        (_auth(oidc={"issuer": "https://u:p@a", "audience": "b"}), "without credentials"),
+        (_auth(keysSecret={"name": "Not_A_Name"}), "not the name of an object"),
+        (_with(gateway={"redis": {}}), "urlSecret is missing: write urlSecret: {name: SECRET}"),
+        (_with(gateway={"database": {}}), "write urlSecret, which holds the address of a Postgr"),
+        (
+            _with(gateway={"database": {"urlSecret": _SECRET, "sqlite": {"claimName": "a"}}}),
+            "write urlSecret, which holds the address of a PostgreSQL, or sqlite",
+        ),
+        (_with(gateway=_SQLITE), "a SQLite is one replica's: write rollout.strategy: Replace"),
+        (_with(gateway=_SQLITE, rollout={"strategy": "Surge"}), "write rollout.strategy: Replace"),
+        (_with(gateway=_SQLITE, rollout=_REPLACE, replicas=2), "and replicas: 1 without"),
+        (_with(gateway=_SQLITE, rollout=_REPLACE, autoscaling={"min": 1}), "without autoscaling"),
         (_with(replicas=2, autoscaling={}), "write replicas or autoscaling, not both"),
         (_with(autoscaling={"min": 5, "max": 4}), "write a smaller min or a larger max"),
         (_with(autoscaling={"max": 1}), "autoscaling.min (2 where it is not written) is above"),
@@ -194,7 +232,7 @@ def _upstream(**fields: Any) -> Manifest:
             "write one of secretKeyRef, configMapKeyRef and fieldRef",
         ),
         (_with(engine={"env": [{"name": "1A", "value": ""}]}), "not the name of a variable"),
-        (_with(rollout={"strategy": "Yolo"}), 'supported values: "Surge"'),
+        (_with(rollout={"strategy": "Yolo"}), 'supported values: "Surge", "Replace"'),
         (_with(observability={"logLevel": "loud"}), 'supported values: "debug", "info"'),
         (_with(observability={"otlpEndpoint": "collector:4317"}), "takes OTLP over HTTP: write"),
         (_with(expose={"service": {"port": 70000}}), "write a number from 1 to 65535"),
@@ -204,6 +242,21 @@ def test_refuses_with_what_to_write_instead(
     cluster: Cluster, spec: Manifest, sentence: str
 ) -> None:
     assert sentence in _refusal(cluster, _resource(spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        _auth(),
+        _auth(anonymous=True, defaultPlan="anonymous"),
+        _with(gateway={"auth": {"anonymous": True}}),
+        _with(gateway={"auth": _KEYS, "quotas": {}, "database": {"urlSecret": _SECRET}}),
+        _with(gateway={"auth": _KEYS, "quotas": {}, **_SQLITE}, rollout=_REPLACE),
+        _with(gateway=_SQLITE, rollout=_REPLACE, replicas=1),
+    ],
+)
+def test_takes_what_has_all_that_it_needs(cluster: Cluster, spec: Manifest) -> None:
+    _apply(cluster, _resource(spec), "--dry-run=server")
 
 
 @pytest.mark.parametrize("spelling", ["kebab-case", "snake_case"])
@@ -338,6 +391,16 @@ def test_kubectl_scale_is_refused_where_autoscaling_owns_the_number(
     with pytest.raises(subprocess.CalledProcessError) as refused:
         cluster.kubectl("scale", "llm/x", "--replicas=3", "-n", namespace)
     assert "write replicas or autoscaling, not both" in refused.value.stderr
+
+
+def test_kubectl_scale_is_refused_where_one_replica_alone_may_be(
+    cluster: Cluster, namespace: str
+) -> None:
+    one = _with(gateway=_SQLITE, rollout=_REPLACE, replicas=1)
+    _apply(cluster, _resource(one), "-n", namespace)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cluster.kubectl("scale", "llm/x", "--replicas=2", "-n", namespace)
+    assert "a SQLite is one replica's" in refused.value.stderr
 
 
 def test_status_is_a_subresource_with_columns(cluster: Cluster, namespace: str) -> None:

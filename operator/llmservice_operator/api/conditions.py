@@ -69,8 +69,8 @@ class Reason(_Told):
     )
     CLAIM_NOT_FOUND = (
         "ClaimNotFound",
-        "The PersistentVolumeClaim of the model is not there.",
-        "Create it in the resource's namespace, or correct `model.uri`.",
+        "A PersistentVolumeClaim that the spec names is not there.",
+        "Create it in the resource's namespace, or correct its name in the spec.",
     )
     NAME_CONFLICT = (
         "NameConflict",

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from llmservice_operator.api.fields import DataKey, ObjectName, matching, text
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.part import Part, rule, rules
+from llmservice_operator.api.secret_key import ApiKeySecret
 
 
 def _reserved() -> Manifest:
@@ -141,15 +142,6 @@ def _upstream_url(url: str) -> str:
         return base_url(url)
     except ValueError:
         raise ValueError(_URL_SENTENCE) from None
-
-
-class ApiKeySecret(Part):
-    """A key of a Secret of the same namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
-    key: DataKey = "API_KEY"
-    """Which of its keys holds the API key."""
 
 
 class UpstreamModel(Part):

@@ -1,6 +1,6 @@
 """spec.gateway: what stands between the clients and the engine."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from llmservice_server.config import (
     HOST,
@@ -11,10 +11,14 @@ from llmservice_server.config import (
     HttpConfig,
     LimitsConfig,
 )
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from llmservice_operator.api.auth import Auth
 from llmservice_operator.api.fields import matching, text
-from llmservice_operator.api.part import Part
+from llmservice_operator.api.part import Part, rule, rules
+from llmservice_operator.api.plan import Quotas, Rates
+from llmservice_operator.api.secret_key import SecretKey
+from llmservice_operator.api.state import Database, Redis
 
 _API, _HTTP, _LIMITS = ApiConfig(), HttpConfig(), LimitsConfig()
 _LIST = Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"})
@@ -29,9 +33,20 @@ class Cors(Part):
     """Origins of the pages, as `https://chat.example.com`; `*` stands for any. Default: none."""
 
 
+class ModelRates(Part):
+    """What all callers of one model, or adapter, may ask of it together."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    """What clients write as `model`."""
+
+    rates: Rates
+    """How much that is."""
+
+
 class Limits(Part):
-    """How many requests a replica takes. What is beyond is refused with 503 and Retry-After, before
-    an answer starts.
+    """How many requests a replica takes, beyond which it refuses with 503, and how much callers may
+    ask for, beyond which they are refused with 429; both with Retry-After, before an answer starts.
+    What keys, users and plans may ask for is in `auth.plans`.
     """
 
     running: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -43,6 +58,30 @@ class Limits(Part):
 
     wait_seconds: Annotated[int, Field(ge=0, le=3600)] = _LIMITS.wait_seconds
     """How long a request waits for its turn."""
+
+    anonymous: Rates | None = None
+    """What each address may ask for without a key, where `auth.anonymous` lets it. Default: 10
+    requests a minute."""
+
+    per_address: Rates | None = None
+    """What each address may ask for, whoever asks. Default: no limit."""
+
+    models: Annotated[
+        tuple[ModelRates, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """What all callers of a model may ask of it together. Default: no limit."""
+
+    # No default of the schema: it would be written where there are no limits and no Redis.
+    when_redis_is_down: Literal["open", "closed"] | None = None
+    """What holds while Redis does not answer: each replica counts for itself (open), or refuses
+    requests that have a limit with 503 (closed). Default: open."""
 
 
 class Api(Part):
@@ -71,11 +110,51 @@ class Api(Part):
     system's are not counted."""
 
 
+_STORED = "has(self.auth) && has(self.auth.stored) && self.auth.stored"
+_MONTHLY = (
+    "has(self.auth) && has(self.auth.plans) && "
+    "self.auth.plans.exists(p, has(p.monthlyRequests) || has(p.monthlyTokens))"
+)
+_NOWHERE = (
+    "stored users and keys, quotas and history need a database: write database: {urlSecret: {name: "
+    "SECRET}} for a PostgreSQL, or {sqlite: {claimName: CLAIM}} for one replica with a volume of "
+    "its own"
+)
+
+
 class Gateway(Part):
     """What stands between the clients and the engine, in each replica."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"has(self.database) || !(({_STORED}) || ({_MONTHLY}) || has(self.quotas))",
+                _NOWHERE,
+                path=".database",
+            ),
+            rule(
+                "!has(self.quotas) || has(self.auth)",
+                "quotas are those of users: write auth, which says who they are",
+                path=".quotas",
+            ),
+        )
+    )
+
+    # Without a default: that there is one closes the endpoint.
+    auth: Auth | None = None
+    """Who may ask. Default: everybody who reaches the Service."""
+
     limits: Limits = Limits()
-    """How many requests a replica takes."""
+    """How many requests a replica takes, and how much callers may ask for."""
+
+    quotas: Quotas | None = None
+    """What each user may use in a month. Default: what the plans say."""
+
+    redis: Redis | None = None
+    """The Redis in which all replicas count together. Default: none, and each counts for itself."""
+
+    database: Database | None = None
+    """Where users, keys, usage and history are kept. Default: nowhere."""
 
     max_body_bytes: Annotated[int, Field(ge=1, le=2**40)] = _HTTP.max_body_bytes
     """The largest body of a request, in bytes. The default has room for OpenAI's largest upload of
@@ -91,3 +170,21 @@ class Gateway(Part):
 
     api: Api = Api()
     """Which routes there are beside OpenAI's. Default: all."""
+
+    @property
+    def secrets(self) -> dict[str, SecretKey]:
+        """What the server reads of Secrets that the spec names, by the variable that holds it."""
+        auth, redis, database = self.auth, self.redis, self.database
+        named = {
+            "API_KEY": auth and auth.keys_secret,
+            "KEY_PEPPER": auth and auth.pepper_secret,
+            "REDIS_URL": redis and redis.url_secret,
+            "DATABASE_URL": database and database.url_secret,
+        }
+        return {variable: secret for variable, secret in named.items() if secret}
+
+    @property
+    def claim(self) -> str | None:
+        """Of the volume with a SQLite."""
+        sqlite = self.database and self.database.sqlite
+        return sqlite.claim_name if sqlite else None

@@ -11,9 +11,10 @@ from llmservice_operator.api.part import Part, rule, rules
 class Rollout(Part):
     """How a change reaches the replicas."""
 
-    strategy: Literal["Surge"] = "Surge"
+    strategy: Literal["Surge", "Replace"] = "Surge"
     """Surge starts one new replica, waits until it answers, and only then ends an old one: never
-    fewer replicas than asked for, and room for one more is needed."""
+    fewer replicas than asked for, and room for one more is needed. Replace ends an old one first:
+    no more room is needed, and there is one fewer meanwhile."""
 
     drain_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
     """How long a replica that is being ended may finish the requests it has: as long as the

@@ -17,6 +17,10 @@ from llmservice_operator.api.scaling import Autoscaling, Replicas
 _MISSING = "model is missing: write model: {uri: hf://ORGANISATION/NAME}, or pvc:// or file://"
 _NO_MODEL = "a proxy loads no model: remove it, and name models in engine.upstreams"
 _NO_GPU = "a proxy needs no GPU: remove gpu"
+_ONE_ONLY = (
+    "a SQLite is one replica's: write rollout.strategy: Replace, and replicas: 1 without "
+    "autoscaling; or gateway.database.urlSecret, for a PostgreSQL"
+)
 _PROXY = "has(self.engine) && has(self.engine.type) && self.engine.type == 'proxy'"
 
 
@@ -41,6 +45,14 @@ class LLMServiceSpec(Part):
                 ".all(m, !(self.gpu.resource in m))",
                 "gpu.resource is asked for in gpu.count: remove it from pod.resources",
                 path=".pod.resources",
+            ),
+            rule(
+                "!has(self.gateway) || !has(self.gateway.database) || "
+                "!has(self.gateway.database.sqlite) || (has(self.rollout) && "
+                "has(self.rollout.strategy) && self.rollout.strategy == 'Replace' && "
+                "!has(self.autoscaling) && (!has(self.replicas) || self.replicas == 1))",
+                _ONE_ONLY,
+                path=".gateway.database.sqlite",
             ),
         )
     )

@@ -12,7 +12,6 @@ from llmservice_server.config import (
     DrainConfig,
     EngineConfig,
     HttpConfig,
-    LimitsConfig,
     ModelConfig,
     Place,
     ServerConfig,
@@ -21,14 +20,14 @@ from llmservice_server.config import (
     UpstreamConfig,
     UpstreamModel,
 )
-from pydantic import ValidationError
 
 from llmservice_operator.api.engine import Timeouts
 from llmservice_operator.api.gpu import Gpu
-from llmservice_operator.api.invalid import InvalidSpec
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
+from llmservice_operator.render import callers
 from llmservice_operator.render.identity import metadata
+from llmservice_operator.render.invalid import at
 
 KEY = "config.yaml"
 GRACE_SECONDS = 10
@@ -52,41 +51,36 @@ def configuration(service: LLMService) -> Manifest:
 
 def _server_config(service: LLMService) -> ServerConfig:
     spec = service.spec
-    gpu = spec.gpu or Gpu()
-    try:
-        return ServerConfig(
-            model=_model(service),
-            engine=EngineConfig(
-                type=spec.engine.type,
-                args=dict(spec.engine.args),
-                tensor_parallel=gpu.tensor_split,
-                pipeline_parallel=gpu.pipeline_parallel,
-                upstreams=_upstreams(service),
-                timeouts=TimeoutsConfig(
-                    **(spec.engine.timeouts or Timeouts()).model_dump(),
-                ),
-            ),
-            http=HttpConfig(
-                max_body_bytes=spec.gateway.max_body_bytes,
-                trusted_hosts=list(spec.gateway.trusted_hosts),
-                cors=CorsConfig(origins=list(spec.gateway.cors.origins)),
-            ),
-            limits=LimitsConfig(
-                running=spec.gateway.limits.running,
-                waiting=spec.gateway.limits.waiting,
-                wait_seconds=spec.gateway.limits.wait_seconds,
-            ),
-            api=ApiConfig(**spec.gateway.api.model_dump()),
-            drain=DrainConfig(
-                grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds
-            ),
-            log_level=spec.observability.log_level,
-            tracing=TracingConfig(otlp_endpoint=spec.observability.otlp_endpoint),
+    return ServerConfig(
+        model=_model(service),
+        engine=_engine(service),
+        http=HttpConfig(
+            max_body_bytes=spec.gateway.max_body_bytes,
+            trusted_hosts=list(spec.gateway.trusted_hosts),
+            cors=CorsConfig(origins=list(spec.gateway.cors.origins)),
+        ),
+        limits=callers.limits(service),
+        api=ApiConfig(**spec.gateway.api.model_dump()),
+        auth=callers.auth(service),
+        redis=callers.redis(service),
+        database=callers.database(service),
+        drain=DrainConfig(grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds),
+        log_level=spec.observability.log_level,
+        tracing=TracingConfig(otlp_endpoint=spec.observability.otlp_endpoint),
+    )
+
+
+def _engine(service: LLMService) -> EngineConfig:
+    said, gpu = service.spec.engine, service.spec.gpu or Gpu()
+    with at("spec.engine"):
+        return EngineConfig(
+            type=said.type,
+            args=dict(said.args),
+            tensor_parallel=gpu.tensor_split,
+            pipeline_parallel=gpu.pipeline_parallel,
+            upstreams=_upstreams(service),
+            timeouts=TimeoutsConfig(**(said.timeouts or Timeouts()).model_dump()),
         )
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        raise InvalidSpec(f"spec.engine.{field}{_sentence(fault['msg'])}") from None
 
 
 def _model(service: LLMService) -> ModelConfig | None:
@@ -117,8 +111,3 @@ def _upstreams(service: LLMService) -> tuple[UpstreamConfig, ...]:
 def key_variable(number: int) -> str:
     """The variable that holds the key of the upstream with this number, from 0."""
     return f"UPSTREAM_{number}_API_KEY"
-
-
-def _sentence(message: str) -> str:
-    told = message.removeprefix("Value error, ")
-    return told if told.startswith(".") else f": {told}"

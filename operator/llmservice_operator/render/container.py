@@ -80,10 +80,12 @@ def _environment(service: LLMService) -> list[Manifest]:
 def _own(service: LLMService) -> list[Manifest]:
     home: Manifest = {"name": "HOME", "value": HOME}
     model = service.spec.model
+    gateway = [_secret(v, s.name, s.key) for v, s in service.spec.gateway.secrets.items()]
     if model is None:
-        return [home, *_keys(service)]
+        return [home, *_keys(service), *gateway]
     own: list[Manifest] = [
         home,
+        *gateway,
         # User 1000 need not be in the image's /etc/passwd, where torch looks its name up.
         {"name": "USER", "value": "app"},
         {"name": "HF_HOME", "value": f"{HOME}/.cache/huggingface"},

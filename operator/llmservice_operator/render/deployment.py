@@ -24,10 +24,7 @@ def deployment(service: LLMService, defaults: RenderDefaults, config_map: str) -
             # Said, so that it is ours: one paused by hand would block every rollout.
             "paused": False,
             "selector": {"matchLabels": selector(service)},
-            "strategy": {
-                "type": "RollingUpdate",
-                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
-            },
+            "strategy": _strategy(service),
             # A server that dies in its first seconds of load must not take the old one with it.
             "minReadySeconds": 10,
             "revisionHistoryLimit": 5,
@@ -36,4 +33,18 @@ def deployment(service: LLMService, defaults: RenderDefaults, config_map: str) -
             ),
             "template": pod_template(service, defaults, config_map),
         },
+    }
+
+
+def _strategy(service: LLMService) -> Manifest:
+    """How a replica is replaced. Of one with a SQLite the successor waits until it is gone, which
+    Kubernetes does for Recreate alone.
+    """
+    if service.spec.gateway.claim:
+        return {"type": "Recreate"}
+    surge = service.spec.rollout.strategy == "Surge"
+    more, fewer = (1, 0) if surge else (0, 1)
+    return {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": more, "maxUnavailable": fewer},
     }

@@ -6,6 +6,7 @@ from llmservice_operator.api.resource import LLMService
 
 CONFIG_PATH = "/etc/llmservice"
 HOME = "/home/app"
+DATA_PATH = "/var/lib/llmservice"
 
 _SHARED_MEMORY_PER_GPU = 2  # GiB: what vLLM's own Helm example gives NCCL and its workers
 
@@ -26,6 +27,8 @@ def volumes(service: LLMService, config_map: str) -> list[Manifest]:
         if model.claim:
             claim = {"claimName": model.claim, "readOnly": True}
             made.append({"name": "model", "persistentVolumeClaim": claim})
+    if data := service.spec.gateway.claim:
+        made.append({"name": "data", "persistentVolumeClaim": {"claimName": data}})
     return made
 
 
@@ -41,4 +44,6 @@ def mounts(service: LLMService) -> list[Manifest]:
         made.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  a volume of the pod's own
         if model.claim:
             made.append({"name": "model", "mountPath": MOUNT_PATH, "readOnly": True})
+    if service.spec.gateway.claim:
+        made.append({"name": "data", "mountPath": DATA_PATH})
     return made

@@ -97,7 +97,7 @@ def test_a_fault_never_repeats_a_value_which_may_be_secret() -> None:
 
 
 def test_fields_of_a_newer_version_are_passed_over() -> None:
-    spec = {"model": {"uri": "hf://a/b", "cache": {}}, "gateway": {"auth": "keys"}}
+    spec = {"model": {"uri": "hf://a/b", "cache": {}}, "gateway": {"guards": "all"}}
     assert _parse(spec).spec.model.scheme == "hf"
 
 

@@ -9,7 +9,7 @@ from llmservice_operator.api.conditions import Reason
 from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import Kind
 from llmservice_operator.observed import Problem
-from llmservice_operator.prerequisites import Prerequisites
+from llmservice_operator.prerequisites import Prerequisites, needed
 
 _SERVICE = LLMService.parse(
     {
@@ -85,3 +85,20 @@ def test_the_keys_of_a_proxys_upstreams_are_asked_for() -> None:
     (problem,) = asyncio.run(Prerequisites(client).missing(service))
     assert problem.reason is Reason.SECRET_NOT_FOUND
     assert problem.message == "Secret openai has no key KEY: add it"
+
+
+def test_what_the_gateway_reads_of_secrets_and_its_volume_are_asked_for() -> None:
+    gateway = {
+        "auth": {"keysSecret": {"name": "callers"}, "pepperSecret": {"name": "pepper"}},
+        "redis": {"urlSecret": {"name": "redis", "key": "URL"}},
+        "database": {"sqlite": {"claimName": "data"}},
+    }
+    meta = {"name": "x", "namespace": "ns"}
+    spec = {"model": {"uri": "hf://a/b"}, "gateway": gateway}
+    asked = needed(LLMService.parse({"metadata": meta, "spec": spec}))
+    assert [(n.kind.name, n.name, n.data_key) for n in asked] == [
+        ("Secret", "callers", "API_KEY"),
+        ("Secret", "pepper", "KEY_PEPPER"),
+        ("Secret", "redis", "URL"),
+        ("PersistentVolumeClaim", "data", ""),
+    ]

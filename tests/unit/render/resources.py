@@ -105,11 +105,55 @@ _services = _some(
     port=st.integers(1, 65535),
     annotations=st.dictionaries(_word, _text, max_size=3),
 )
-_gateways = _some(
+_counts = st.integers(1, 2**53)
+_rates = _some(
+    requestsPerMinute=_counts,
+    tokensPerMinute=_counts,
+    concurrentRequests=_counts,
+    concurrentStreams=_counts,
+)
+_months: dict[str, st.SearchStrategy[Any]] = {"monthlyRequests": _counts, "monthlyTokens": _counts}
+_secrets = st.fixed_dictionaries({"name": _word}, optional={"key": _word})
+_plans = st.fixed_dictionaries(
+    {"name": _word},
+    optional={
+        "weight": st.integers(1, 1000),
+        "perKey": _rates,
+        "total": _rates,
+        "maxOutputTokens": _counts,
+        "models": st.lists(_word, max_size=2, unique=True),
+        **_months,
+    },
+)
+_auths = st.fixed_dictionaries(
+    {"keysSecret": _secrets},
+    optional={
+        "anonymous": st.booleans(),
+        "stored": st.booleans(),
+        "pepperSecret": _secrets,
+        "plans": st.lists(_plans, max_size=2, unique_by=lambda plan: plan["name"]),
+        "trustedProxies": st.lists(st.just("10.0.0.0/8"), max_size=1),
+    },
+).map(lambda auth: auth if "pepperSecret" in auth else {**auth, "stored": False})
+# Of a database, since what needs one is drawn with it.
+_callers = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {"auth": _auths, "database": st.fixed_dictionaries({"urlSecret": _secrets})},
+        optional={
+            "quotas": _some(**_months),
+            "redis": st.fixed_dictionaries({"urlSecret": _secrets}),
+        },
+    ),
+)
+_bounds = _some(
     limits=_some(
         running=st.integers(1, 1_000_000),
         waiting=st.integers(0, 1_000_000),
         waitSeconds=st.integers(0, 3600),
+        anonymous=_rates,
+        perAddress=_rates,
+        whenRedisIsDown=st.sampled_from(["open", "closed"]),
     ),
     maxBodyBytes=st.integers(1, 2**40),
     trustedHosts=st.lists(st.builds("{}{}.example".format, st.sampled_from(["", "*."]), _word)),
@@ -119,6 +163,7 @@ _gateways = _some(
         maxContextMessages=st.integers(1, 10_000),
     ),
 )
+_gateways = st.builds(lambda callers, bounds: {**callers, **bounds}, _callers, _bounds)
 SPECS = st.builds(
     lambda required, optional, replicas: {**required, **optional, **replicas},
     st.fixed_dictionaries({"model": _models}),

@@ -12,7 +12,7 @@ from llmservice_operator.__main__ import main
 from llmservice_operator.api.crd import crd
 
 _ROOT = Path(__file__).parents[3]
-_FULL = {name: Path(__file__).parent / f"{name}.yaml" for name in ("everything", "proxy")}
+_FULL = {name: Path(__file__).parent / f"{name}.yaml" for name in ("everything", "proxy", "alone")}
 _RESOURCES = {"minimal": _ROOT / "examples/minimal.yaml", **_FULL}
 _IMAGES = ("--server-image=llmservice/server:1", "--proxy-image=llmservice/proxy:1")
 

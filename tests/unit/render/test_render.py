@@ -4,9 +4,10 @@ import copy
 from typing import Any
 
 import pytest
+import yaml
 from llmservice_operator.api import InvalidSpec, LLMService, Manifest
 from llmservice_operator.render import RenderDefaults, render
-from llmservice_server.config import ApiConfig, ServerConfig
+from llmservice_server.config import ApiConfig, Place, Rates, ServerConfig
 
 _DEFAULTS = RenderDefaults(server_image="llmservice/server:1")
 
@@ -171,6 +172,117 @@ def test_what_the_server_would_refuse_of_the_gateway_is_refused_before(
 ) -> None:
     with pytest.raises(InvalidSpec, match=sentence):
         _config(gateway=gateway)
+
+
+_KEYS = {"keysSecret": {"name": "callers"}}
+_POSTGRES = {"urlSecret": {"name": "postgres"}}
+
+
+def test_where_nothing_is_said_of_callers_the_server_is_told_nothing() -> None:
+    usual = ServerConfig.from_yaml("model: {uri: hf://a/b, source: a/b, servedName: x}")
+    config = _config()
+    assert (config.auth, config.redis, config.database) == (usual.auth, usual.redis, None)
+    assert not {"auth", "redis", "database"} & yaml.safe_load(config.to_yaml()).keys()
+
+
+def test_who_may_ask_and_how_much_reaches_the_server() -> None:
+    plan = {"name": "paid", "weight": 4, "perUser": {"requestsPerMinute": 60}, "models": ["a"]}
+    oidc = {"issuer": "https://id.example.com", "audience": "llm", "planClaim": "groups"}
+    auth = {
+        **_KEYS,
+        "oidc": oidc,
+        "anonymous": True,
+        "plans": [plan],
+        "defaultPlan": "paid",
+        "trustedProxies": ["10.0.0.0/8"],
+    }
+    limits = {
+        "anonymous": {"concurrentRequests": 1},
+        "perAddress": {"requestsPerMinute": 100},
+        "models": [{"name": "a", "rates": {"tokensPerMinute": 9}}],
+        "whenRedisIsDown": "closed",
+    }
+    config = _config(gateway={"auth": auth, "limits": limits})
+    (paid,) = config.auth.plans
+    assert (paid.name, paid.weight, paid.models) == ("paid", 4, ("a",))
+    assert paid.per_user == Rates(requests_per_minute=60)
+    assert config.auth.oidc is not None
+    assert (config.auth.oidc.user_claim, config.auth.oidc.plan_claim) == ("sub", "groups")
+    assert (config.auth.anonymous, config.auth.default_plan) == (True, "paid")
+    assert config.auth.trusted_proxies == ("10.0.0.0/8",)
+    assert config.limits.anonymous.requests_per_minute == 10  # the server's own
+    assert config.limits.anonymous.concurrent_requests == 1
+    assert config.limits.per_address == Rates(requests_per_minute=100)
+    assert config.limits.models[0].rates == Rates(tokens_per_minute=9)
+    assert config.limits.when_redis_is_down == "closed"
+
+
+def test_secrets_reach_the_server_in_variables_and_nowhere_else() -> None:
+    pepper = {"name": "callers", "key": "PEPPER"}
+    auth = {**_KEYS, "stored": True, "pepperSecret": pepper}
+    redis = {"urlSecret": {"name": "redis", "key": "URL"}}
+    gateway = {"auth": auth, "redis": redis, "database": _POSTGRES}
+    config = _config(gateway=gateway)
+    read = {v["name"]: v for v in _container(gateway=gateway)["env"]}
+    places = {
+        "API_KEY": (config.auth.keys, "callers", "API_KEY"),
+        "KEY_PEPPER": (config.auth.pepper, "callers", "PEPPER"),
+        "REDIS_URL": (config.redis.url, "redis", "URL"),
+        "DATABASE_URL": (config.database and config.database.url, "postgres", "DATABASE_URL"),
+    }
+    for variable, (place, name, key) in places.items():
+        assert place == Place(variable=variable)
+        assert read[variable]["valueFrom"] == {"secretKeyRef": {"name": name, "key": key}}
+
+
+def test_a_quota_holds_for_each_plan_that_has_none_of_its_own() -> None:
+    plans = [{"name": "paid", "monthlyTokens": 5}, {"name": "free"}]
+    auth = {**_KEYS, "plans": plans}
+    quotas = {"monthlyTokens": 3, "monthlyRequests": 2}
+    named = _config(gateway={"auth": auth, "quotas": quotas, "database": _POSTGRES}).auth.named
+    months = {name: (p.monthly_tokens, p.monthly_requests) for name, p in named.items()}
+    assert months == {"default": (3, 2), "anonymous": (None, None), "paid": (5, 2), "free": (3, 2)}
+
+
+def test_resources_that_share_a_redis_have_names_of_their_own_there() -> None:
+    redis = {"urlSecret": {"name": "redis"}}
+    assert _config(gateway={"redis": redis}).redis.prefix == "ml/qwen"
+
+
+def test_of_one_with_a_sqlite_no_two_pods_are_there_at_once() -> None:
+    gateway = {"database": {"sqlite": {"claimName": "callers"}}}
+    children = _render(gateway=gateway, rollout={"strategy": "Replace"})
+    spec = children["Deployment"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    volume = next(v for v in pod["volumes"] if v["name"] == "data")
+    mount = next(m for m in container["volumeMounts"] if m["name"] == "data")
+    config = ServerConfig.from_yaml(children["ConfigMap"]["data"]["config.yaml"])
+
+    assert spec["strategy"] == {"type": "Recreate"}
+    assert volume["persistentVolumeClaim"] == {"claimName": "callers"}
+    assert config.database is not None
+    assert config.database.sqlite == f"{mount['mountPath']}/store.db"
+
+
+def test_to_replace_takes_no_more_room_and_one_replica_at_a_time() -> None:
+    spec = _render(rollout={"strategy": "Replace"})["Deployment"]["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+@pytest.mark.parametrize(
+    ("auth", "sentence"),
+    [
+        ({**_KEYS, "trustedProxies": ["a"]}, "auth.trustedProxies.0: not a network"),
+        ({**_KEYS, "defaultPlan": "paid"}, "auth.defaultPlan: paid is none of the plans"),
+        ({"stored": True}, "auth.pepper: is missing"),
+    ],
+)
+def test_what_the_server_would_refuse_of_callers_is_refused_before(
+    auth: Manifest, sentence: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=sentence):
+        _config(gateway={"auth": auth})
 
 
 def test_another_configuration_is_another_config_map_and_so_a_rollout() -> None:

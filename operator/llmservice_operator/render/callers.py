@@ -1,0 +1,78 @@
+"""Who may ask and how much, in the server's configuration: what spec.gateway says of callers, and
+of what is kept of them. Of secrets only the variables that hold them.
+"""
+
+from llmservice_server.config import (
+    AuthConfig,
+    DatabaseConfig,
+    LimitsConfig,
+    Place,
+    Plan,
+    RedisConfig,
+)
+
+from llmservice_operator.api import plan as written
+from llmservice_operator.api.part import Part
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.render.invalid import at
+from llmservice_operator.render.volumes import DATA_PATH
+
+REDIS_URL = "REDIS_URL"
+_SQLITE = f"{DATA_PATH}/store.db"
+
+
+def auth(service: LLMService) -> AuthConfig:
+    gateway = service.spec.gateway
+    said = gateway.auth
+    if said is None:
+        return AuthConfig()
+    with at("spec.gateway.auth"):
+        secrets = {"keys_secret", "pepper_secret"}
+        return AuthConfig.model_validate(
+            {
+                **said.model_dump(by_alias=True, exclude_none=True, exclude={*secrets, "plans"}),
+                "keys": _place(service, "API_KEY"),
+                "pepper": _place(service, "KEY_PEPPER"),
+                "plans": _plans(said.plans, gateway.quotas),
+            }
+        )
+
+
+def _plans(plans: tuple[written.Plan, ...], quotas: written.Quotas | None) -> tuple[Plan, ...]:
+    """Each with the quota of all where it says none, the default plan too."""
+    usual = _given(quotas) if quotas else {}
+    made = [Plan.model_validate({**usual, **_given(plan)}) for plan in plans]
+    if usual and all(plan.name != "default" for plan in plans):
+        made.append(Plan.model_validate({**usual, "name": "default"}))
+    return tuple(made)
+
+
+def limits(service: LLMService) -> LimitsConfig:
+    with at("spec.gateway.limits"):
+        return LimitsConfig.model_validate(_given(service.spec.gateway.limits))
+
+
+def redis(service: LLMService) -> RedisConfig:
+    if service.spec.gateway.redis is None:
+        return RedisConfig()
+    # Others may share it, and their users have the same names.
+    prefix = f"{service.metadata.namespace}/{service.metadata.name}"
+    return RedisConfig(url=Place(variable=REDIS_URL), prefix=prefix)
+
+
+def database(service: LLMService) -> DatabaseConfig | None:
+    said = service.spec.gateway.database
+    if said is None:
+        return None
+    return DatabaseConfig(
+        url=_place(service, "DATABASE_URL"), sqlite=_SQLITE if said.sqlite else None
+    )
+
+
+def _place(service: LLMService, variable: str) -> Place | None:
+    return Place(variable=variable) if variable in service.spec.gateway.secrets else None
+
+
+def _given(part: Part) -> dict[str, object]:
+    """Its fields as the server's types have them too, without those left out."""
+    return part.model_dump(by_alias=True, exclude_none=True)
