@@ -28,12 +28,25 @@ _RIGHT_NODES = {
     "baked-image": _ANY_GPU,
     "cpu": {*_ANY_GPU, "example-mig", "plain"},
     "gpu-product": _75_GB,
+    "keys": _20_GB,
     "mig": {"example-mig"},
     "minimal": _20_GB,
+    "one-replica": _20_GB,
     "private-model": _20_GB,
     "production": _POOL,
     "proxy": {*_ANY_GPU, "example-mig", "plain"},
     "tensor-parallel": _75_GB,
+    "users": _20_GB,
+}
+_SECRETS = {
+    "callers": "API_KEY",
+    "huggingface": "HF_TOKEN",
+    "mistral": "MISTRAL_API_KEY",
+    "openai": "API_KEY",
+    "pepper": "KEY_PEPPER",
+    "postgres": "DATABASE_URL",
+    "redis": "REDIS_URL",
+    "registry": "any",
 }
 
 
@@ -64,43 +77,27 @@ def cards(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture
 def named_objects(cluster: Cluster, namespace: str) -> Iterator[None]:
-    """The Secrets and the claim that examples name."""
-    secrets = (
-        *("-n", namespace, "create", "secret"),
-        *("generic", "huggingface", "--from-literal=HF_TOKEN=none"),
-    )
-    cluster.kubectl(*secrets)
-    cluster.kubectl("-n", namespace, "create", "secret", "generic", "registry")
-    for name, key in (("openai", "API_KEY"), ("mistral", "MISTRAL_API_KEY")):
+    """The Secrets and the claims that examples name."""
+    for name, key in _SECRETS.items():
         literal = f"--from-literal={key}=none"
         cluster.kubectl("-n", namespace, "create", "secret", "generic", name, literal)
-    volume = f"{namespace}-models"
-    size = {"storage": "1Gi"}
-    common: dict[str, Any] = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
-    claim = {"name": "models", "namespace": namespace}
-    objects: list[dict[str, Any]] = [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": volume},
-            "spec": {
-                **common,
-                "capacity": size,
-                "claimRef": claim,
-                "hostPath": {"path": "/nonexistent"},
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": claim,
-            "spec": {**common, "resources": {"requests": size}, "volumeName": volume},
-        },
-    ]
-    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    volumes: list[dict[str, Any]] = []
+    claims: list[dict[str, Any]] = []
+    for name, mode in {"models": "ReadOnlyMany", "callers": "ReadWriteOncePod"}.items():
+        volume, size = f"{namespace}-{name}", {"storage": "1Gi"}
+        claim = {"name": name, "namespace": namespace}
+        common: dict[str, Any] = {"accessModes": [mode], "storageClassName": ""}
+        path = {"hostPath": {"path": "/nonexistent"}}
+        spec = {**common, "capacity": size, "claimRef": claim, **path}
+        volumes.append({"kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec})
+        asked = {**common, "resources": {"requests": size}, "volumeName": volume}
+        claims.append({"kind": "PersistentVolumeClaim", "metadata": claim, "spec": asked})
+    items = [{"apiVersion": "v1", **obj} for obj in (*volumes, *claims)]
+    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     cluster.kubectl("apply", "-f", "-", input=bundle)
     yield
-    cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
+    for obj in volumes:
+        cluster.kubectl("delete", "persistentvolume", obj["metadata"]["name"], "--wait=false")
 
 
 @pytest.mark.parametrize("example", _EXAMPLES, ids=lambda path: path.stem)

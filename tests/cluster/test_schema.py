@@ -128,6 +128,7 @@ def _auth(**fields: Any) -> Manifest:
         (_auth(signed=True), "signed requests need a pepper: write pepperSecret: {name: SECRET}"),
         (_auth(stored=True, pepperSecret=_SECRET), "need a database: write database: {urlSecret"),
         (_auth(plans=[{"name": "a", "monthlyTokens": 1}]), "quotas and history need a database"),
+        (_with(gateway={"history": {}}), "quotas and history need a database"),
         (_with(gateway={"auth": _KEYS, "quotas": {}}), "or {sqlite: {claimName: CLAIM}} for one"),
         (
             _with(gateway={"quotas": {}, "database": {"urlSecret": _SECRET}}),

@@ -8,6 +8,7 @@ from llmservice_server.config import (
     ORIGIN,
     ORIGIN_FAULT,
     ApiConfig,
+    HistoryConfig,
     HttpConfig,
     LimitsConfig,
 )
@@ -20,7 +21,7 @@ from llmservice_operator.api.plan import Quotas, Rates
 from llmservice_operator.api.secret_key import SecretKey
 from llmservice_operator.api.state import Database, Redis
 
-_API, _HTTP, _LIMITS = ApiConfig(), HttpConfig(), LimitsConfig()
+_API, _HISTORY, _HTTP, _LIMITS = ApiConfig(), HistoryConfig(), HttpConfig(), LimitsConfig()
 _LIST = Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"})
 Host = Annotated[str, text(HOST, HOST_FAULT, 253), matching(HOST, HOST_FAULT)]
 Origin = Annotated[str, text(ORIGIN, ORIGIN_FAULT, 300), matching(ORIGIN, ORIGIN_FAULT)]
@@ -110,6 +111,15 @@ class Api(Part):
     system's are not counted."""
 
 
+class History(Part):
+    """What is kept of requests and conversations, in `database`: who asked what when, and how it
+    ended. Prompts and answers of requests only by plans with `keepBodies`.
+    """
+
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = _HISTORY.retention_days
+    """After how many days it is deleted, a conversation so long after its last message."""
+
+
 _STORED = "has(self.auth) && has(self.auth.stored) && self.auth.stored"
 _MONTHLY = (
     "has(self.auth) && has(self.auth.plans) && "
@@ -128,7 +138,8 @@ class Gateway(Part):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"has(self.database) || !(({_STORED}) || ({_MONTHLY}) || has(self.quotas))",
+                f"has(self.database) || !(({_STORED}) || ({_MONTHLY}) || has(self.quotas) || "
+                "has(self.history))",
                 _NOWHERE,
                 path=".database",
             ),
@@ -149,6 +160,10 @@ class Gateway(Part):
 
     quotas: Quotas | None = None
     """What each user may use in a month. Default: what the plans say."""
+
+    # Without a default: that there is one makes the server keep it.
+    history: History | None = None
+    """What is kept of requests and conversations. Default: nothing."""
 
     redis: Redis | None = None
     """The Redis in which all replicas count together. Default: none, and each counts for itself."""

@@ -5,6 +5,7 @@ of what is kept of them. Of secrets only the variables that hold them.
 from llmservice_server.config import (
     AuthConfig,
     DatabaseConfig,
+    HistoryConfig,
     LimitsConfig,
     Place,
     Plan,
@@ -67,6 +68,11 @@ def database(service: LLMService) -> DatabaseConfig | None:
     return DatabaseConfig(
         url=_place(service, "DATABASE_URL"), sqlite=_SQLITE if said.sqlite else None
     )
+
+
+def history(service: LLMService) -> HistoryConfig | None:
+    said = service.spec.gateway.history
+    return said and HistoryConfig.model_validate(_given(said))
 
 
 def _place(service: LLMService, variable: str) -> Place | None:

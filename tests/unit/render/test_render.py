@@ -244,6 +244,13 @@ def test_a_quota_holds_for_each_plan_that_has_none_of_its_own() -> None:
     assert months == {"default": (3, 2), "anonymous": (None, None), "paid": (5, 2), "free": (3, 2)}
 
 
+def test_there_is_a_history_where_one_is_written() -> None:
+    kept = _config(gateway={"history": {}, "database": _POSTGRES}).history
+    assert kept is not None
+    assert kept.retention_days == 30
+    assert _config(gateway={"database": _POSTGRES}).history is None
+
+
 def test_resources_that_share_a_redis_have_names_of_their_own_there() -> None:
     redis = {"urlSecret": {"name": "redis"}}
     assert _config(gateway={"redis": redis}).redis.prefix == "ml/qwen"
