@@ -2,8 +2,8 @@
 
 from typing import Annotated, Literal
 
+from llmservice_server.config import PLAN_NAME
 from llmservice_server.config import Plan as Usual
-from llmservice_server.config.plan import NAME
 from pydantic import Field
 
 from llmservice_operator.api.fields import matching, text
@@ -14,7 +14,7 @@ _NAME_SENTENCE = (
     "not a plan's name: write at most 63 letters, digits, '.', '_' and '-', starting and ending "
     "with a letter or digit"
 )
-PlanName = Annotated[str, text(NAME, _NAME_SENTENCE, 63), matching(NAME, _NAME_SENTENCE)]
+PlanName = Annotated[str, text(PLAN_NAME, _NAME_SENTENCE, 63), matching(PLAN_NAME, _NAME_SENTENCE)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 
 

@@ -23,6 +23,7 @@ from llmservice_server.config.http import (
 from llmservice_server.config.idempotency import IdempotencyConfig
 from llmservice_server.config.limits import AnonymousRates, LimitsConfig, ModelRates
 from llmservice_server.config.place import Place
+from llmservice_server.config.plan import NAME as PLAN_NAME
 from llmservice_server.config.plan import Plan, Rates
 from llmservice_server.config.price import Price
 from llmservice_server.config.redis import RedisConfig
@@ -41,6 +42,7 @@ __all__ = [
     "HOST_FAULT",
     "ORIGIN",
     "ORIGIN_FAULT",
+    "PLAN_NAME",
     "RESERVED_ARGS",
     "AnonymousRates",
     "ApiConfig",
