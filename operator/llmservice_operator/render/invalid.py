@@ -1,6 +1,6 @@
 """What the server's types refuse, told by the field of the resource that it comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from pydantic import ValidationError
@@ -9,7 +9,7 @@ from llmservice_operator.api.invalid import InvalidSpec
 
 
 @contextmanager
-def at(path: str) -> Iterator[None]:
+def at(path: str) -> Generator[None]:
     """For a block that makes of this part of the spec one of the server's configuration.
 
     Raises InvalidSpec with the first fault, without the value, which may be a secret.
