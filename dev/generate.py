@@ -74,7 +74,7 @@ def _crd() -> str:
 
 def _children(resource: str) -> str:
     render = (sys.executable, "-m", "llmservice_operator", "render", resource)
-    images = ("--server-image=llmservice/server:1", "--proxy-image=llmservice/proxy:1")
+    images = (f"--{name}-image=llmservice/{name}:1" for name in ("server", "proxy", "redis"))
     return _output([*render, *images])
 
 

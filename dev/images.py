@@ -1,4 +1,5 @@
-"""The project's images: the operator's, the server's with vLLM's CPU build, and the proxy's.
+"""The project's images: the operator's, the server's with vLLM's CPU build, the proxy's, and one of
+Debian's Redis.
 
 python -m dev.images      builds all and prints their tags
 """
@@ -22,6 +23,7 @@ class Images:
     operator: str
     server: str
     proxy: str
+    redis: str
 
 
 def build() -> Images:
@@ -31,7 +33,8 @@ def build() -> Images:
         model_server = threads.submit(server, builder, base)
         proxy = threads.submit(_image, builder, "proxy", "server", "proxy", base)
         operator = threads.submit(_image, builder, "operator", "operator", "", base)
-        return Images(operator.result(), model_server.result(), proxy.result())
+        redis = threads.submit(_image, builder, "redis", "redis", "", base)
+        return Images(operator.result(), model_server.result(), proxy.result(), redis.result())
 
 
 def server(builder: Builder, base: str) -> str:
@@ -49,7 +52,7 @@ def clients() -> str:
 
 def load(cluster: Cluster, built: Images) -> None:
     """Give the cluster's node all images, moving only the layers that it lacks."""
-    for image in (built.operator, built.server, built.proxy):
+    for image in (built.operator, built.server, built.proxy, built.redis):
         images.load(cluster, image)
 
 
@@ -62,4 +65,4 @@ def _image(builder: Builder, name: str, file: str, target: str, base: str) -> st
 if __name__ == "__main__":
     with failures.told("images"):
         tags = build()
-    print(f"{tags.operator}\n{tags.server}\n{tags.proxy}")
+    print(f"{tags.operator}\n{tags.server}\n{tags.proxy}\n{tags.redis}")

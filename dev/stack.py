@@ -109,8 +109,10 @@ def install(cluster: Cluster, built: images.Images) -> None:
         "image.tag": tag,
         "server.image": built.server,
         "server.proxyImage": built.proxy,
+        "redis.image": built.redis,
     }
     settings = [f"--set-string={key}={value}" for key, value in values.items()]
+    settings.append("--set=redis.createSecrets=true")
     arguments = ["upgrade", "--install", RELEASE, _CHART, "--namespace", SYSTEM, *settings]
     cluster.helm(*arguments, "--wait", "--timeout", "120s", timeout=150)
 

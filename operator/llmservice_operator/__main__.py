@@ -12,6 +12,7 @@ from llmservice_operator import settings
 
 _SERVER_IMAGE = "llmservice/server:dev"
 _PROXY_IMAGE = "llmservice/proxy:dev"
+_REDIS_IMAGE = "llmservice/redis:dev"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     render.add_argument("file", type=Path, metavar="FILE", help="YAML with LLMServices; - is stdin")
     render.add_argument("--server-image", default=_SERVER_IMAGE, help="default: %(default)s")
     render.add_argument("--proxy-image", default=_PROXY_IMAGE, help="default: %(default)s")
+    render.add_argument("--redis-image", default=_REDIS_IMAGE, help="default: %(default)s")
 
     diff = commands.add_parser(
         "diff",
@@ -66,14 +68,16 @@ def main(argv: list[str] | None = None) -> int:
             from llmservice_operator.diff.command import Asked, print_differences  # noqa: PLC0415
             from llmservice_operator.render.defaults import RenderDefaults  # noqa: PLC0415
 
-            new = RenderDefaults(_SERVER_IMAGE, _PROXY_IMAGE)
+            new = RenderDefaults(_SERVER_IMAGE, _PROXY_IMAGE, _REDIS_IMAGE)
             asked = Asked(options.file, new, options.server_image, options.field_manager)
             return print_differences(asked, sys.stdout)
         case _:
             from llmservice_operator.offline import print_children  # noqa: PLC0415
             from llmservice_operator.render.defaults import RenderDefaults  # noqa: PLC0415
 
-            defaults = RenderDefaults(options.server_image, options.proxy_image)
+            defaults = RenderDefaults(
+                options.server_image, options.proxy_image, options.redis_image
+            )
             return print_children(options.file, defaults, sys.stdout)
 
 

@@ -37,6 +37,7 @@ CHILDREN: dict[str, Kind] = {
     for kind in (
         Kind("ServiceAccount", "v1", "serviceaccounts"),
         Kind("ConfigMap", "v1", "configmaps"),
+        Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
         Kind("Service", "v1", "services"),
         Kind("Deployment", "apps/v1", "deployments"),
         Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),

@@ -3,7 +3,7 @@
 Each is asked for by name, never listed or watched; of a Secret only the names of its keys are
 kept. What is there is asked for again after FRESH seconds or for a new generation, what is
 missing each time, which the queue's back-off bounds. Where the right to read is missing, the
-answer is taken to be yes: the kubelet will tell.
+answer is taken to be yes: the kubelet will tell. The one that we make ourselves is made here.
 """
 
 import logging
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from llmservice_operator import password
 from llmservice_operator.api.conditions import Reason
 from llmservice_operator.api.model import TOKEN_KEY
 from llmservice_operator.api.resource import LLMService
@@ -18,6 +19,7 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.kinds import CLAIM, SECRET, Kind
 from llmservice_operator.observed import Problem
 from llmservice_operator.records import Key
+from llmservice_operator.render.redis import PASSWORD, redis_name
 from llmservice_operator.words import shortened
 
 FRESH = 600.0  # seconds
@@ -26,9 +28,12 @@ log = logging.getLogger(__name__)
 
 
 class Needed(NamedTuple):
+    """ours: made where it is missing."""
+
     kind: Kind
     name: str
     data_key: str = ""
+    ours: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind.name} {self.name}"
@@ -49,6 +54,8 @@ def needed(service: LLMService) -> Iterator[Needed]:
     gateway = service.spec.gateway
     for secret in gateway.secrets.values():
         yield Needed(SECRET, secret.name, secret.key)
+    if gateway.runs_redis:
+        yield Needed(SECRET, redis_name(service), PASSWORD, ours=True)
     for claim in (model and model.claim, gateway.claim):
         if claim:
             yield Needed(CLAIM, claim)
@@ -71,7 +78,7 @@ class Prerequisites:
         for need in dict.fromkeys(needed(service)):
             if now - known.get(need, float("-inf")) < FRESH:
                 found[need] = known[need]
-            elif problem := await self._look(need, key.namespace):
+            elif problem := await self._look(need, service):
                 problems.append(problem)
             else:
                 found[need] = now
@@ -84,10 +91,9 @@ class Prerequisites:
     def forget(self, key: Key) -> None:
         self._found.pop(key, None)
 
-    async def _look(self, need: Needed, namespace: str) -> Problem | None:
-        reason = Reason.SECRET_NOT_FOUND if need.kind is SECRET else Reason.CLAIM_NOT_FOUND
+    async def _look(self, need: Needed, service: LLMService) -> Problem | None:
         try:
-            obj = await self._client.get(need.kind, namespace, need.name)
+            return await self._lacking(need, service)
         except ApiError as error:
             if error.code == 403:
                 log.warning("%s cannot be checked: %s", need, error.message)
@@ -95,9 +101,21 @@ class Prerequisites:
             if error.failed:
                 words = f"{need} cannot be read: {shortened(error.message)}"
                 return Problem(Reason.API_FAILED, words, passing=True)
+            raise
+
+    async def _lacking(self, need: Needed, service: LLMService) -> Problem | None:
+        reason = Reason.SECRET_NOT_FOUND if need.kind is SECRET else Reason.CLAIM_NOT_FOUND
+        namespace = service.metadata.namespace
+        try:
+            obj = await self._client.get(need.kind, namespace, need.name)
+        except ApiError as error:
             if error.code != 404:
                 raise
+            if need.ours:
+                return await password.make(self._client, service)
             return Problem(reason, f"{need} does not exist in namespace {namespace}: create it")
+        if need.ours and (problem := password.goes(obj, service)):
+            return problem
         keys = sorted(obj.get("data") or {})
         if need.data_key and need.data_key not in keys:
             return Problem(reason, f"{need} has no key {need.data_key}: add it")

@@ -83,7 +83,7 @@ async def run(settings: Settings) -> int:
         places,
         inquiry,
         Reporter(client, store, recorder),
-        Desired(RenderDefaults(settings.server_image, settings.proxy_image)),
+        Desired(RenderDefaults(settings.server_image, settings.proxy_image, settings.redis_image)),
         told,
     )
     metrics.workers.set(settings.workers)

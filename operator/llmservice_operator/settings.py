@@ -17,6 +17,7 @@ class Settings:
 
     server_image: str
     proxy_image: str
+    redis_image: str
     namespaces: tuple[str, ...]
     lease_namespace: str
     lease_name: str
@@ -33,6 +34,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--proxy-image", default="", metavar="IMAGE", help="of proxies; default: the server's"
+    )
+    parser.add_argument(
+        "--redis-image",
+        default="",
+        metavar="IMAGE",
+        help="of gateway.redis.managed; default: none, and there is no such Redis",
     )
     parser.add_argument(
         "--namespaces", default="", metavar="A,B", help="only these namespaces; default: all"
@@ -68,6 +75,7 @@ def from_flags(flags: argparse.Namespace) -> Settings:
     return Settings(
         server_image=flags.server_image,
         proxy_image=flags.proxy_image,
+        redis_image=flags.redis_image,
         namespaces=tuple(n.strip() for n in flags.namespaces.split(",") if n.strip()),
         lease_namespace=flags.lease_namespace or _own_namespace(),
         lease_name=flags.lease_name,

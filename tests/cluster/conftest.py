@@ -90,7 +90,7 @@ def shared_operator(
 ) -> Iterator[Operator]:
     """For all tests; use `operator`."""
     log = tmp_path_factory.mktemp("operator") / "log"
-    shared = Operator(identity(_SYSTEM), _SYSTEM, log)
+    shared = Operator(identity(_SYSTEM), _SYSTEM, log, flags=("--redis-image=redis:test",))
     yield shared
     if shared.runs():
         shared.stop()

@@ -25,6 +25,7 @@ _PLURALS = {
     "Service": "api/v1/{}services",
     "ConfigMap": "api/v1/{}configmaps",
     "ServiceAccount": "api/v1/{}serviceaccounts",
+    "NetworkPolicy": "apis/networking.k8s.io/v1/{}networkpolicies",
     "Secret": "api/v1/{}secrets",
     "PersistentVolumeClaim": "api/v1/{}persistentvolumeclaims",
     "Pod": "api/v1/{}pods",
@@ -39,6 +40,7 @@ _PLURALS = {
 CHILDREN = (
     "ServiceAccount",
     "ConfigMap",
+    "NetworkPolicy",
     "Service",
     "Deployment",
     "PodDisruptionBudget",

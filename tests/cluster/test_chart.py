@@ -26,6 +26,7 @@ def _of(objects: Objects, kind: str) -> Objects:
 
 
 _SPARSE = ("namespaces={NS}", "checkSecrets=false", "replicas=1")
+_REDIS = ("redis.image=mine/redis:7", "redis.createSecrets=true")
 _TRACED = (
     "tracing.endpoint=http://collector:4318",
     "tracing.env[0].name=OTEL_EXPORTER_OTLP_HEADERS",
@@ -34,7 +35,7 @@ _TRACED = (
 )
 
 
-@pytest.mark.parametrize("values", [(), _SPARSE, _TRACED])
+@pytest.mark.parametrize("values", [(), _SPARSE, _REDIS, _TRACED])
 def test_the_api_server_accepts_all_of_it(
     cluster: Cluster, namespace: str, values: tuple[str, ...]
 ) -> None:
@@ -107,8 +108,32 @@ def test_no_right_is_a_wildcard_and_secrets_are_never_listed(
     for rule in rules:
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
     verbs = {resource: rule["verbs"] for rule in rules for resource in rule["resources"]}
-    assert verbs["secrets"] == ["get"]
+    assert _verbs_of_secrets(objects) == ["get"]
     assert verbs["llmservices"] == ["list", "watch"]  # the user's: read, never written
+
+
+def _verbs_of_secrets(objects: Objects) -> list[str]:
+    rules = [rule for role in _of(objects, "ClusterRole") for rule in role["rules"]]
+    return [verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]]
+
+
+def test_secrets_are_made_only_where_that_is_wanted(cluster: Cluster, namespace: str) -> None:
+    wanted = "redis.createSecrets=true"
+    assert _verbs_of_secrets(_render(cluster, namespace, wanted)) == ["get", "create"]
+    neither = _render(cluster, namespace, "checkSecrets=false")
+    assert _verbs_of_secrets(neither) == []
+
+
+def test_there_is_no_image_of_redis_but_the_one_that_is_named(
+    cluster: Cluster, namespace: str
+) -> None:
+    def told(*values: str) -> list[str]:
+        (deployment,) = _of(_render(cluster, namespace, *values), "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        return [word for word in container["args"] if word.startswith("--redis-image")]
+
+    assert told() == []
+    assert told("redis.image=mine/redis:7") == ["--redis-image=mine/redis:7"]
 
 
 def test_the_crd_is_the_repositorys_and_outlives_the_release(
@@ -140,6 +165,7 @@ _WRONG = [
     "workers=0",
     "namespaces={A_B}",
     "tracing.endpoint=host:4317",
+    "redis.createSecrets=perhaps",
 ]
 
 

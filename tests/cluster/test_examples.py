@@ -29,6 +29,7 @@ _RIGHT_NODES = {
     "cpu": {*_ANY_GPU, "example-mig", "plain"},
     "gpu-product": _75_GB,
     "keys": _20_GB,
+    "limits": _20_GB,
     "mig": {"example-mig"},
     "minimal": _20_GB,
     "one-replica": _20_GB,
@@ -41,6 +42,7 @@ _RIGHT_NODES = {
 _SECRETS = {
     "callers": "API_KEY",
     "huggingface": "HF_TOKEN",
+    "limits-redis": "REDIS_PASSWORD",
     "mistral": "MISTRAL_API_KEY",
     "openai": "API_KEY",
     "pepper": "KEY_PEPPER",

@@ -48,7 +48,9 @@ def test_an_older_object_is_accepted_kept_whole_and_rendered(
 
     read = {"metadata": {"name": kept["metadata"]["name"]}, "spec": kept["spec"]}
     LLMService.parse(read, unknown="forbid")
-    children = render(LLMService.parse(kept), RenderDefaults(server_image="llmservice/server:test"))
+    children = render(
+        LLMService.parse(kept), RenderDefaults("llmservice/server:test", redis_image="redis:7")
+    )
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": children})
     # by force: an operator that runs beside this test may have been there first
     dry_run = ("apply", "--server-side", "--force-conflicts", "--dry-run=server")

@@ -38,7 +38,9 @@ def _children(cluster: Cluster, namespace: str, spec: Manifest) -> list[Manifest
     }
     command = ("apply", "--dry-run=server", "-o", "json", "-f", "-")
     kept = json.loads(cluster.kubectl(*command, input=json.dumps(written)))
-    return render(LLMService.parse(kept), RenderDefaults(server_image="llmservice/server:test"))
+    return render(
+        LLMService.parse(kept), RenderDefaults("llmservice/server:test", redis_image="redis:7")
+    )
 
 
 @pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)

@@ -141,7 +141,12 @@ def _auth(**fields: Any) -> Manifest:
         (_auth(trustedProxies=["10.0.0.0/33"]), "not a network: write one as 10.0.0.0/8"),
         (_auth(oidc={"issuer": "https://u:p@a", "audience": "b"}), "without credentials"),
         (_auth(keysSecret={"name": "Not_A_Name"}), "not the name of an object"),
-        (_with(gateway={"redis": {}}), "urlSecret is missing: write urlSecret: {name: SECRET}"),
+        (_with(gateway={"redis": {}}), "write managed: true for a small Redis of its own, or urlS"),
+        (_with(gateway={"redis": {"managed": False}}), "write managed: true for a small Redis"),
+        (
+            _with(gateway={"redis": {"managed": True, "urlSecret": _SECRET}}),
+            "or urlSecret: {name: SECRET}, which holds the address of another one",
+        ),
         (_with(gateway={"database": {}}), "write urlSecret, which holds the address of a Postgr"),
         (
             _with(gateway={"database": {"urlSecret": _SECRET, "sqlite": {"claimName": "a"}}}),

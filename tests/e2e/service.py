@@ -21,7 +21,7 @@ START_SECONDS = 600.0  # a minute on two idle cores, many times that on busy one
 _SEEN_SECONDS = 180.0  # for what takes seconds there
 CHILDREN = (
     "deployments,replicasets,pods,services,endpointslices,configmaps,serviceaccounts,"
-    "poddisruptionbudgets,horizontalpodautoscalers"
+    "poddisruptionbudgets,horizontalpodautoscalers,networkpolicies"
 )
 _ASK = Path("dev/ask.py")
 _LOAD = Path("tests/e2e/load.py")

@@ -22,6 +22,8 @@ _PROGRAMS = Path(__file__).with_name("clients")
 _LIMITING_PORT = 8080
 _STREAMS = 32
 _GRACE_SECONDS = 10
+_KEY = "sk-of-a-test-and-of-nobody-else"
+_A_MINUTE = 12  # requests
 _BORN = """if True:
     import os, time
     fields = open("/proc/1/stat").read().rpartition(") ")[2].split()
@@ -87,6 +89,27 @@ def proxy(applied: Service, narrow: Service, pod: str) -> Iterator[Service]:
     with own.made({"engine": {"type": "proxy", "upstreams": upstreams}}):
         own.wait_settled()
         yield own
+
+
+@pytest.fixture(scope="module")
+def limited(applied: Service) -> Iterator[Service]:
+    """Two replicas of a proxy that ask for a key and count together, in a Redis of their own."""
+    own = Service(applied.cluster, applied.namespace, "limited")
+    own.kubectl("create", "secret", "generic", "callers", f"--from-literal=API_KEY={_KEY}")
+    plan = {"name": "default", "perKey": {"requestsPerMinute": _A_MINUTE}}
+    gateway = {
+        "auth": {"keysSecret": {"name": "callers"}, "plans": [plan]},
+        "limits": {"whenRedisIsDown": "closed"},
+        "redis": {"managed": True},
+    }
+    engine = {"type": "proxy", "upstreams": [{"url": applied.url}]}
+    try:
+        with own.made({"engine": engine, "replicas": 2, "gateway": gateway}):
+            own.wait_settled()
+            own.wait("LimitsShared", "CountedTogether")
+            yield own
+    finally:
+        own.kubectl("delete", "secret", "callers")
 
 
 @dataclass(frozen=True)
@@ -212,6 +235,30 @@ def test_a_client_that_is_refused_for_now_comes_again_by_itself(
 
     assert done["statuses"] == [503, 200]
     assert done["seconds"] > 2  # as Retry-After says
+
+
+def test_a_client_needs_a_key_is_limited_and_comes_again_by_itself(
+    limited: Service, applied: Service, pod: str
+) -> None:
+    done = _run(limited, "limited.py", applied.name, _KEY)
+
+    wrong, refused, again = done["wrong"], done["refused"], done["again"]
+    assert (wrong["status"], wrong["code"]) == (401, "invalid_api_key")
+    assert wrong["class"] == "AuthenticationError"
+    # Were they counted by each replica, twice as many would come through.
+    assert _A_MINUTE <= done["passed"] <= _A_MINUTE * (1 + done["seconds"] / 60) + 1
+    assert (refused["status"], refused["class"]) == (429, "RateLimitError")
+    assert refused["code"] == "rate_limit_exceeded"
+    assert refused["headers"]["limit-requests"] == str(_A_MINUTE)
+    assert refused["headers"]["remaining-requests"] == "0"
+    assert refused["headers"]["reset-requests"]
+    assert again["statuses"] == [429, 200]
+    assert 0 < int(refused["retry_after"]) <= 60 / _A_MINUTE
+    for replica in limited.items("pods"):
+        told = limited.kubectl("logs", replica["metadata"]["name"])
+        assert "/v1/chat/completions" in told, "it answered nothing: this shows nothing"
+        assert _KEY not in told
+    assert limited.wait("Guarded", "KeysWanted")
 
 
 def test_each_line_of_the_readmes_table_is_answered_by_a_proxy_too(

@@ -32,6 +32,11 @@ class ConditionType(_Told):
     DEGRADED = "Degraded", "Something is wrong, even if other pods serve."
     RECONCILING = "Reconciling", "As Progressing; there only while True, for kstatus."
     STALLED = "Stalled", "Nothing will change until somebody acts; there only while True."
+    GUARDED = "Guarded", "Only who shows a key or a token is served. False is no fault."
+    LIMITS_SHARED = (
+        "LimitsShared",
+        "All replicas count together what callers ask for; there only where that is a question.",
+    )
 
 
 _LOGS = (
@@ -51,6 +56,23 @@ class Reason(_Told):
     SCALING = "Scaling", "The number of pods is changing."
     UP_TO_DATE = "UpToDate", "Every pod is of the newest revision and answers."
     AS_EXPECTED = "AsExpected", "Nothing is wrong."
+    KEYS_WANTED = (
+        "KeysWanted",
+        "All routes but probes, metrics and documentation want a key or a token.",
+    )
+    ANONYMOUS_ALLOWED = (
+        "AnonymousAllowed",
+        "Who shows no key is served too, within the limits for that.",
+    )
+    OPEN_IN_CLUSTER = (
+        "OpenInCluster",
+        "There is no `gateway.auth`: whoever reaches the Service may ask.",
+    )
+    COUNTED_TOGETHER = "CountedTogether", "All replicas count in one Redis."
+    COUNTED_PER_REPLICA = (
+        "CountedPerReplica",
+        "There is no `gateway.redis`, and what is named is counted by each replica for itself.",
+    )
 
     INVALID_SPEC = (
         "InvalidSpec",
@@ -158,6 +180,11 @@ class Reason(_Told):
         "AutoscalerFailing",
         "The autoscaler cannot read its metric, or cannot scale; its own words are given.",
         "Install metrics-server, or mend what is named; until then the number of replicas stays.",
+    )
+    REDIS_NOT_READY = (
+        "RedisNotReady",
+        "The resource's own Redis does not answer; what holds meanwhile is given.",
+        "See its pod: `kubectl describe pod -l app.kubernetes.io/instance=NAME-redis`.",
     )
     DISRUPTION_BLOCKED = (
         "DisruptionBlocked",

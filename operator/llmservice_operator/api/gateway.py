@@ -203,3 +203,8 @@ class Gateway(Part):
         """Of the volume with a SQLite."""
         sqlite = self.database and self.database.sqlite
         return sqlite.claim_name if sqlite else None
+
+    @property
+    def runs_redis(self) -> bool:
+        """Is there a Redis of its own?"""
+        return bool(self.redis and self.redis.managed)

@@ -1,23 +1,34 @@
 """spec.gateway.redis and spec.gateway.database: what replicas share, and what outlives them."""
 
-from typing import Annotated
-
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from llmservice_operator.api.fields import ObjectName
-from llmservice_operator.api.part import Part, required, rule, rules
+from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.secret_key import DatabaseSecret, RedisSecret
 
 
 class Redis(Part):
-    """The Redis in which all replicas count together."""
+    """The Redis in which all replicas count together; write one of the two."""
 
-    url_secret: Annotated[
-        RedisSecret,
-        Field(json_schema_extra=required("urlSecret is missing: write urlSecret: {name: SECRET}")),
-    ]
-    """Where its address is, as redis://:PASSWORD@HOST:6379/0, or rediss:// for TLS. Names there
-    begin with the resource's namespace and name, so that others may use it, too."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.urlSecret) != (has(self.managed) && self.managed)",
+                "write managed: true for a small Redis of its own, or urlSecret: {name: SECRET}, "
+                "which holds the address of another one",
+            )
+        )
+    )
+
+    # No default of the schema: it would be written beside urlSecret, too.
+    managed: bool | None = None
+    """A small Redis of its own, in memory alone, which nobody else may reach. A restart of it
+    begins the counts of the minute anew; months go on with what the database says."""
+
+    url_secret: RedisSecret | None = None
+    """Where the address of another Redis is, as redis://:PASSWORD@HOST:6379/0, or rediss:// for
+    TLS. Names there begin with the resource's namespace and name, so that others may use it,
+    too."""
 
 
 class Sqlite(Part):

@@ -15,7 +15,8 @@ class ReportedCondition(Part):
 
     type: Annotated[str, Field(max_length=316)]
     """Ready: a replica answers. Progressing: replicas are created or replaced. Degraded: something
-    is wrong that waiting does not cure. Reconciling and Stalled are there only while True."""
+    is wrong that waiting does not cure. Guarded: only who shows a key is served. LimitsShared: all
+    replicas count together. Reconciling and Stalled are there only while True."""
     status: Literal["True", "False", "Unknown"]
     """The answer."""
     observed_generation: Count | None = None

@@ -94,8 +94,11 @@ class _Comparison:
         after = await self._resource(before, written)
         service = LLMService.parse(after)
         owned = await self._owned(service)
-        image = self.asked.server_image or _image(before, owned)
-        defaults = RenderDefaults(image) if image else self.asked.new
+        new, live = self.asked.new, _images(owned)
+        named = (before or {}).get("spec", {}).get("engine", {}).get("image")
+        image = self.asked.server_image or ("" if named else live.get("server"))
+        redis = live.get("redis", new.redis_image)
+        defaults = RenderDefaults(image, redis_image=redis) if image else new
         desired = [stamped(manifest) for manifest in render(service, defaults)]
         return await self._compare(after, owned, desired)
 
@@ -157,11 +160,7 @@ def _as_it_is(obj: Manifest) -> Manifest:
     return obj
 
 
-def _image(live: Manifest | None, owned: dict[Ref, Manifest]) -> str:
-    """What the operator was installed with, as the pods of a resource that names no image show."""
-    named = (live or {}).get("spec", {}).get("engine", {}).get("image")
-    for ref, obj in owned.items():
-        if ref.kind == "Deployment" and not named:
-            containers: list[Manifest] = obj["spec"]["template"]["spec"]["containers"]
-            return next((c["image"] for c in containers if c["name"] == "server"), "")
-    return ""
+def _images(owned: dict[Ref, Manifest]) -> dict[str, str]:
+    """What the operator was installed with, by the container that runs it."""
+    pods = (o["spec"]["template"]["spec"] for ref, o in owned.items() if ref.kind == "Deployment")
+    return {c["name"]: c["image"] for pod in pods for c in pod["containers"]}

@@ -12,6 +12,7 @@ from llmservice_operator.render.deployment import deployment
 from llmservice_operator.render.disruption import disruption_budget
 from llmservice_operator.render.identity import service_account
 from llmservice_operator.render.network import service as network_service
+from llmservice_operator.render.redis import redis
 
 __all__ = ["RenderDefaults", "render"]
 
@@ -30,4 +31,5 @@ def render(service: LLMService, defaults: RenderDefaults) -> list[Manifest]:
         deployment(service, defaults, config_map["metadata"]["name"]),
         disruption_budget(service),
         *autoscaler(service),
+        *redis(service, defaults),
     ]

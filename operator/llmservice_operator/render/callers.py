@@ -16,9 +16,9 @@ from llmservice_operator.api import plan as written
 from llmservice_operator.api.part import Part
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.render.invalid import at
+from llmservice_operator.render.redis import URL
 from llmservice_operator.render.volumes import DATA_PATH
 
-REDIS_URL = "REDIS_URL"
 _SQLITE = f"{DATA_PATH}/store.db"
 
 
@@ -58,7 +58,7 @@ def redis(service: LLMService) -> RedisConfig:
         return RedisConfig()
     # Others may share it, and their users have the same names.
     prefix = f"{service.metadata.namespace}/{service.metadata.name}"
-    return RedisConfig(url=Place(variable=REDIS_URL), prefix=prefix)
+    return RedisConfig(url=Place(variable=URL), prefix=prefix)
 
 
 def database(service: LLMService) -> DatabaseConfig | None:

@@ -6,6 +6,7 @@ from llmservice_operator.api.resource import LLMService
 from llmservice_operator.placement.demand import Demand
 from llmservice_operator.render.configuration import KEY, key_variable
 from llmservice_operator.render.defaults import RenderDefaults
+from llmservice_operator.render.redis import redis_environment
 from llmservice_operator.render.startup import startup_seconds
 from llmservice_operator.render.volumes import CONFIG_PATH, HOME, mounts
 
@@ -81,6 +82,7 @@ def _own(service: LLMService) -> list[Manifest]:
     home: Manifest = {"name": "HOME", "value": HOME}
     model = service.spec.model
     gateway = [_secret(v, s.name, s.key) for v, s in service.spec.gateway.secrets.items()]
+    gateway += redis_environment(service)
     if model is None:
         return [home, *_keys(service), *gateway]
     own: list[Manifest] = [

@@ -8,11 +8,12 @@ from llmservice_operator.api.engine import EngineType
 @dataclass(frozen=True)
 class RenderDefaults:
     """The images of servers whose resources name none; without one for proxies, they run that of
-    the others.
+    the others. Without one for Redis no resource has its own.
     """
 
     server_image: str
     proxy_image: str = ""
+    redis_image: str = ""
 
     def image(self, engine: EngineType) -> str:
         """What runs this engine."""

@@ -37,7 +37,8 @@ def step(desired: Sequence[Manifest], observed: Observed) -> Plan:
     ordered = sorted(desired, key=lambda manifest: _ORDER[manifest["kind"]])
     wanted = {ref_of(manifest) for manifest in desired}
     surplus = [c for c in observed.children if c.ref not in wanted and not c.deleting]
-    settled = any(_settled(m, observed) for m in desired if m["kind"] == "Deployment")
+    serving = Ref("Deployment", *observed.resource.key)
+    settled = any(_settled(m, observed) for m in desired if ref_of(m) == serving)
     # An autoscaler goes before the Deployment takes its replicas back, or the two would fight.
     return Plan(
         prune=tuple(c for c in surplus if not _needed(c, observed, settled=settled)),

@@ -1,4 +1,7 @@
-"""What the cluster's own controllers tell of the children: Deployment, autoscaler, budget. Pure."""
+"""What the cluster's own controllers tell of the children: Deployments, autoscaler, budget.
+
+Pure.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.observed import Observed
 from llmservice_operator.records import Child
+from llmservice_operator.render.redis import redis_name
 from llmservice_operator.status.patch import conditions_of
 from llmservice_operator.status.trouble import Trouble
 from llmservice_operator.words import shortened
@@ -51,6 +55,29 @@ def past_deadline(deployment: Child | None) -> bool:
         c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
         for c in _told(deployment)
     )
+
+
+def redis_silent(observed: Observed, service: LLMService) -> str:
+    """What holds while the resource's own Redis does not answer; "" where it does, or is none."""
+    redis = observed.child("Deployment", redis_name(service))
+    ready = redis and redis.status.get("readyReplicas")
+    if not service.spec.gateway.runs_redis or ready:
+        return ""
+    closed = service.spec.gateway.limits.when_redis_is_down == "closed"
+    meanwhile = "requests with a limit are refused" if closed else "each replica counts for itself"
+    return f"Deployment {redis_name(service)} has no pod that answers: until then {meanwhile}"
+
+
+def redis_lost(observed: Observed, service: LLMService) -> Trouble | None:
+    """A Redis that does not answer and should: not one that is about to, for the first time."""
+    redis = observed.child("Deployment", redis_name(service))
+    silent = redis_silent(observed, service)
+    answered = any(c.get("reason") == "NewReplicaSetAvailable" for c in _told(redis))
+    if not silent or not (answered or past_deadline(redis) or refused(redis)):
+        return None
+    why = refused(redis)
+    words = f"{silent}; {why.message}" if why else silent
+    return Trouble(Reason.REDIS_NOT_READY, words)
 
 
 def unable_to_scale(observed: Observed, complained: float) -> Trouble | None:

@@ -13,12 +13,14 @@ from llmservice_operator.render.network import base_url
 from llmservice_operator.status.children import (
     blocks_drains,
     past_deadline,
+    redis_lost,
     refused,
     seen,
     unable_to_scale,
     until_told,
 )
 from llmservice_operator.status.patch import conditions_of
+from llmservice_operator.status.promises import promises
 from llmservice_operator.status.startup import in_words, startup
 from llmservice_operator.status.trouble import Trouble, worst
 
@@ -147,13 +149,17 @@ def _conditions(
         yield Condition(ConditionType.RECONCILING, "True", progressing.reason, progressing.message)
     if stuck or (problem and problem.stalled):
         yield Condition(ConditionType.STALLED, "True", troubles[0].reason, troubles[0].message)
+    if situation.service:
+        yield from promises(situation.service, situation.observed)
 
 
 def _of_what_serves(situation: Situation, *, troubled: bool) -> Iterator[Trouble]:
-    """Whether what serves will be scaled, and whether its nodes can be drained."""
+    """Whether what serves will be scaled, counts together, and can be drained from its nodes."""
     service, observed = situation.service, situation.observed
     if blind := unable_to_scale(observed, situation.complained):
         yield blind
+    if service and (lost := redis_lost(observed, service)):
+        yield lost
     if service and (blocked := blocks_drains(observed, service, troubled=troubled)):
         yield blocked
 

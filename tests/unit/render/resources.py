@@ -142,7 +142,7 @@ _callers = st.one_of(
         {"auth": _auths, "database": st.fixed_dictionaries({"urlSecret": _secrets})},
         optional={
             "quotas": _some(**_months),
-            "redis": st.fixed_dictionaries({"urlSecret": _secrets}),
+            "redis": st.just({"managed": True}) | st.fixed_dictionaries({"urlSecret": _secrets}),
         },
     ),
 )

@@ -10,7 +10,7 @@ from llmservice_operator.render import RenderDefaults, render
 
 from tests.unit.render.resources import RESOURCES, SPECS
 
-_DEFAULTS = RenderDefaults(server_image="llmservice/server:1")
+_DEFAULTS = RenderDefaults("llmservice/server:1", redis_image="llmservice/redis:1")
 
 
 def _rendered(obj: Manifest) -> list[Manifest]:
@@ -34,8 +34,11 @@ def test_children_are_the_same_bytes_each_time_and_each_of_its_own_name(obj: Man
 @settings(max_examples=60)
 @given(RESOURCES)
 def test_pods_are_restricted_and_have_no_token(obj: Manifest) -> None:
-    (deployment,) = [child for child in _rendered(obj) if child["kind"] == "Deployment"]
-    pod = deployment["spec"]["template"]["spec"]
+    for deployment in (child for child in _rendered(obj) if child["kind"] == "Deployment"):
+        _is_restricted(deployment["spec"]["template"]["spec"])
+
+
+def _is_restricted(pod: Manifest) -> None:
     security = pod["securityContext"]
     assert (security["runAsNonRoot"], security["runAsUser"]) == (True, 1000)
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -43,7 +46,7 @@ def test_pods_are_restricted_and_have_no_token(obj: Manifest) -> None:
     assert not any(pod[name] for name in ("hostNetwork", "hostPID", "hostIPC"))
     assert all(
         {"configMap", "emptyDir", "persistentVolumeClaim"} & volume.keys()
-        for volume in pod["volumes"]
+        for volume in pod.get("volumes", ())
     )
     for container in pod["containers"]:
         assert container["securityContext"] == {
@@ -54,7 +57,7 @@ def test_pods_are_restricted_and_have_no_token(obj: Manifest) -> None:
         }
         names = [variable["name"] for variable in container["env"]]
         assert len(names) == len(set(names))
-        paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+        paths = [mount["mountPath"] for mount in container.get("volumeMounts", ())]
         assert len(paths) == len(set(paths))
 
 

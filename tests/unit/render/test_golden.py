@@ -14,7 +14,7 @@ from llmservice_operator.api.crd import crd
 _ROOT = Path(__file__).parents[3]
 _FULL = {name: Path(__file__).parent / f"{name}.yaml" for name in ("everything", "proxy", "alone")}
 _RESOURCES = {"minimal": _ROOT / "examples/minimal.yaml", **_FULL}
-_IMAGES = ("--server-image=llmservice/server:1", "--proxy-image=llmservice/proxy:1")
+_IMAGES = [f"--{name}-image=llmservice/{name}:1" for name in ("server", "proxy", "redis")]
 
 
 @pytest.mark.parametrize("name", _RESOURCES)

@@ -478,3 +478,82 @@ def test_a_proxys_replicas_follow_its_memory_too() -> None:
 def test_where_no_image_for_proxies_is_known_they_run_the_servers() -> None:
     assert RenderDefaults("s:1").image("proxy") == "s:1"
     assert RenderDefaults("s:1", "p:1").image("vllm") == "s:1"
+
+
+_MANAGED = {"redis": {"managed": True}}
+
+
+def _with_redis(**spec: Any) -> dict[tuple[str, str], Manifest]:
+    fields = {"model": {"uri": "hf://a/b"}, "gateway": _MANAGED, **spec}
+    meta = {"name": "qwen", "namespace": "ml", "uid": "u-1"}
+    defaults = RenderDefaults("llmservice/server:1", redis_image="redis:7")
+    children = render(LLMService.parse({"metadata": meta, "spec": fields}), defaults)
+    return {(child["kind"], child["metadata"]["name"]): child for child in children}
+
+
+def test_a_redis_of_its_own_is_small_restricted_and_writes_nothing() -> None:
+    spec = _with_redis()["Deployment", "qwen-redis"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    script = container["command"][-1]
+
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["automountServiceAccountToken"] is False
+    assert "volumes" not in pod
+    assert container["image"] == "redis:7"
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["securityContext"]["capabilities"] == {"add": [], "drop": ["ALL"]}
+    assert container["resources"]["limits"] == {"memory": "320Mi"}
+    assert "--maxmemory 160mb --maxmemory-policy volatile-ttl" in script
+    assert "--save '' --appendonly no" in script
+
+
+def test_the_password_is_in_no_manifest_and_both_sides_read_one_secret() -> None:
+    children = _with_redis()
+    reference = {"secretKeyRef": {"name": "qwen-redis", "key": "REDIS_PASSWORD"}}
+    server, redis = (
+        children["Deployment", name]["spec"]["template"]["spec"]["containers"][0]
+        for name in ("qwen", "qwen-redis")
+    )
+    assert not any(kind == "Secret" for kind, _ in children)
+    assert redis["env"] == [{"name": "REDISCLI_AUTH", "valueFrom": reference}]
+    told = {variable["name"]: variable for variable in server["env"]}
+    names = [variable["name"] for variable in server["env"]]
+    assert told["REDIS_PASSWORD"]["valueFrom"] == reference
+    assert told["REDIS_URL"]["value"] == "redis://:$(REDIS_PASSWORD)@qwen-redis.ml.svc:6379/0"
+    assert names.index("REDIS_PASSWORD") < names.index("REDIS_URL")  # or it is not put in
+
+
+def test_only_the_serving_pods_reach_it_and_it_reaches_nobody() -> None:
+    children = _with_redis()
+    policy = children["NetworkPolicy", "qwen-redis"]["spec"]
+    serving, redis = (
+        children["Deployment", name]["spec"]["template"]["metadata"]["labels"]
+        for name in ("qwen", "qwen-redis")
+    )
+    (rule,) = policy["ingress"]
+    (peer,) = rule["from"]
+    assert policy["podSelector"]["matchLabels"] == redis
+    assert peer["podSelector"]["matchLabels"].items() <= serving.items()
+    assert not peer["podSelector"]["matchLabels"].items() <= redis.items()
+    assert rule["ports"] == [{"port": 6379, "protocol": "TCP"}]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policy
+    assert children["Service", "qwen-redis"]["spec"]["selector"] == redis
+
+
+def test_its_pods_are_not_taken_for_serving_ones() -> None:
+    children = _with_redis()
+    labels = children["Deployment", "qwen-redis"]["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/instance"] != "qwen"
+    assert "app.kubernetes.io/managed-by" not in labels
+    for kind in ("Deployment", "Service"):
+        selector = children[kind, "qwen"]["spec"]["selector"]
+        assert not selector.get("matchLabels", selector).items() <= labels.items()
+
+
+def test_without_an_image_of_redis_it_is_said_where_to_write_one() -> None:
+    with pytest.raises(InvalidSpec, match=r"set redis\.image in its chart, or write urlSecret"):
+        _render(gateway=_MANAGED)
+    assert _render(gateway={"redis": {"managed": False}})

@@ -1,0 +1,86 @@
+"""What callers can count on, as far as the spec tells: who may ask, and whether limits hold of all
+replicas together. No alarm: an endpoint that is open, or counts for each replica, may be meant so.
+Pure.
+"""
+
+from collections.abc import Iterator
+
+from llmservice_operator.api.conditions import Condition, ConditionType, Reason
+from llmservice_operator.api.gateway import Gateway
+from llmservice_operator.api.plan import Plan
+from llmservice_operator.api.resource import LLMService
+from llmservice_operator.observed import Observed
+from llmservice_operator.status.children import redis_silent
+
+# Of the server: fields of its configuration that engine.env may say in place of ours.
+_KEYS, _AUTH, _REDIS = "API_KEY", "LLMSERVICE_AUTH_", "REDIS_URL"
+
+
+def promises(service: LLMService, observed: Observed) -> Iterator[Condition]:
+    yield _guarded(service)
+    if shared := _shared(service, observed):
+        yield shared
+
+
+def _guarded(service: LLMService) -> Condition:
+    auth = service.spec.gateway.auth
+    by_variable = any(name == _KEYS or name.startswith(_AUTH) for name in _variables(service))
+    if auth is None and not by_variable:
+        words = (
+            "whoever reaches the Service may ask: write gateway.auth where only those with keys may"
+        )
+        return Condition(ConditionType.GUARDED, "False", Reason.OPEN_IN_CLUSTER, words)
+    if auth and auth.anonymous:
+        words = "who shows no key is served too, within gateway.limits.anonymous"
+        return Condition(ConditionType.GUARDED, "False", Reason.ANONYMOUS_ALLOWED, words)
+    return Condition(ConditionType.GUARDED, "True", Reason.KEYS_WANTED, Reason.KEYS_WANTED.sentence)
+
+
+def _shared(service: LLMService, observed: Observed) -> Condition | None:
+    kind, spec = ConditionType.LIMITS_SHARED, service.spec
+    if silent := redis_silent(observed, service):
+        return Condition(kind, "False", Reason.REDIS_NOT_READY, silent)
+    if spec.gateway.redis or _REDIS in _variables(service):
+        reason = Reason.COUNTED_TOGETHER
+        return Condition(kind, "True", reason, reason.sentence)
+    most = spec.autoscaling.max if spec.autoscaling else spec.replicas or 1
+    counted = list(_counted(spec.gateway))
+    if most == 1 or not counted:
+        return None
+    several = f"up to {most}" if spec.autoscaling else most
+    words = (
+        f"each of {several} replicas counts for itself: {', '.join(counted)}; "
+        "write gateway.redis, in which they count together"
+    )
+    return Condition(kind, "False", Reason.COUNTED_PER_REPLICA, words)
+
+
+def _counted(gateway: Gateway) -> Iterator[str]:
+    """What is counted, by its field."""
+    auth, limits = gateway.auth, gateway.limits
+    if limits.per_address:
+        yield "limits.perAddress"
+    if limits.models:
+        yield "limits.models"
+    if auth is None:
+        return
+    if auth.anonymous:
+        yield "limits.anonymous"
+    for plan in auth.plans:
+        if _rated(plan):
+            yield f"plan {plan.name}"
+    if auth.stored:
+        yield "plans in the database"
+    if gateway.quotas or any(p.monthly_requests or p.monthly_tokens for p in auth.plans):
+        yield "quotas"
+    if auth.signed:
+        yield "signed requests"
+
+
+def _rated(plan: Plan) -> bool:
+    rates = (plan.per_key, plan.per_user, plan.total)
+    return any(value is not None for rate in rates for value in rate.model_dump().values())
+
+
+def _variables(service: LLMService) -> set[str]:
+    return {variable.name for variable in service.spec.engine.env}
