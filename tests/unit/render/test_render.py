@@ -256,7 +256,7 @@ def test_resources_that_share_a_redis_have_names_of_their_own_there() -> None:
     assert _config(gateway={"redis": redis}).redis.prefix == "ml/qwen"
 
 
-def test_of_one_with_a_sqlite_no_two_pods_are_there_at_once() -> None:
+def test_of_one_with_a_sqlite_the_next_pod_waits_until_the_one_before_is_gone() -> None:
     gateway = {"database": {"sqlite": {"claimName": "callers"}}}
     children = _render(gateway=gateway, rollout={"strategy": "Replace"})
     spec = children["Deployment"]["spec"]
