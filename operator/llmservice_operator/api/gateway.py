@@ -8,7 +8,6 @@ from llmservice_server.config import (
     ORIGIN,
     ORIGIN_FAULT,
     ApiConfig,
-    HistoryConfig,
     HttpConfig,
     LimitsConfig,
 )
@@ -16,12 +15,13 @@ from pydantic import ConfigDict, Field
 
 from llmservice_operator.api.auth import Auth
 from llmservice_operator.api.fields import matching, text
+from llmservice_operator.api.kept import Cache, History, Idempotency
 from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.plan import Quotas, Rates
 from llmservice_operator.api.secret_key import SecretKey
 from llmservice_operator.api.state import Database, Redis
 
-_API, _HISTORY, _HTTP, _LIMITS = ApiConfig(), HistoryConfig(), HttpConfig(), LimitsConfig()
+_API, _HTTP, _LIMITS = ApiConfig(), HttpConfig(), LimitsConfig()
 _LIST = Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"})
 Host = Annotated[str, text(HOST, HOST_FAULT, 253), matching(HOST, HOST_FAULT)]
 Origin = Annotated[str, text(ORIGIN, ORIGIN_FAULT, 300), matching(ORIGIN, ORIGIN_FAULT)]
@@ -111,15 +111,6 @@ class Api(Part):
     system's are not counted."""
 
 
-class History(Part):
-    """What is kept of requests and conversations, in `database`: who asked what when, and how it
-    ended. Prompts and answers of requests only by plans with `keepBodies`.
-    """
-
-    retention_days: Annotated[int, Field(ge=1, le=3650)] = _HISTORY.retention_days
-    """After how many days it is deleted, a conversation so long after its last message."""
-
-
 _STORED = "has(self.auth) && has(self.auth.stored) && self.auth.stored"
 _MONTHLY = (
     "has(self.auth) && has(self.auth.plans) && "
@@ -161,7 +152,14 @@ class Gateway(Part):
     quotas: Quotas | None = None
     """What each user may use in a month. Default: what the plans say."""
 
-    # Without a default: that there is one makes the server keep it.
+    # Without defaults: that there is one makes the server keep something.
+    cache: Cache | None = None
+    """Answers that are given again to the same question. Default: none."""
+
+    idempotency: Idempotency | None = None
+    """Answers that are kept for requests which come again by their Idempotency-Key. Default:
+    none."""
+
     history: History | None = None
     """What is kept of requests and conversations. Default: nothing."""
 

@@ -4,8 +4,10 @@ of what is kept of them. Of secrets only the variables that hold them.
 
 from llmservice_server.config import (
     AuthConfig,
+    CacheConfig,
     DatabaseConfig,
     HistoryConfig,
+    IdempotencyConfig,
     LimitsConfig,
     Place,
     Plan,
@@ -68,6 +70,16 @@ def database(service: LLMService) -> DatabaseConfig | None:
     return DatabaseConfig(
         url=_place(service, "DATABASE_URL"), sqlite=_SQLITE if said.sqlite else None
     )
+
+
+def cache(service: LLMService) -> CacheConfig | None:
+    said = service.spec.gateway.cache
+    return said and CacheConfig.model_validate(_given(said))
+
+
+def idempotency(service: LLMService) -> IdempotencyConfig | None:
+    said = service.spec.gateway.idempotency
+    return said and IdempotencyConfig.model_validate(_given(said))
 
 
 def history(service: LLMService) -> HistoryConfig | None:

@@ -65,6 +65,8 @@ def _server_config(service: LLMService) -> ServerConfig:
         redis=callers.redis(service),
         database=callers.database(service),
         history=callers.history(service),
+        cache=callers.cache(service),
+        idempotency=callers.idempotency(service),
         drain=DrainConfig(grace_seconds=GRACE_SECONDS, timeout_seconds=spec.rollout.drain_seconds),
         log_level=spec.observability.log_level,
         tracing=TracingConfig(otlp_endpoint=spec.observability.otlp_endpoint),

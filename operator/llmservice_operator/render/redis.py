@@ -18,11 +18,11 @@ _PORT = 6379
 _USER = 1000
 # Above what is counted Redis needs as much again for its clients and what it frees late.
 _MEMORY, _LIMIT = "160mb", "320Mi"
-# What is over soonest goes first where memory ends, so that months stay. The here-document is a
-# pipe, and nothing is written.
+# Where memory ends, what was asked for longest ago goes first: answers that are kept push out no
+# counts of who asks now. The here-document is a pipe, and nothing is written.
 _RUN = f"""\
 exec redis-server --port {_PORT} --save '' --appendonly no \
---maxmemory {_MEMORY} --maxmemory-policy volatile-ttl - <<END
+--maxmemory {_MEMORY} --maxmemory-policy volatile-lru - <<END
 requirepass $REDISCLI_AUTH
 END
 """

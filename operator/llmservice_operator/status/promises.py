@@ -44,7 +44,7 @@ def _shared(service: LLMService, observed: Observed) -> Condition | None:
         reason = Reason.COUNTED_TOGETHER
         return Condition(kind, "True", reason, reason.sentence)
     most = spec.autoscaling.max if spec.autoscaling else spec.replicas or 1
-    counted = list(_counted(spec.gateway))
+    counted = _counted(spec.gateway)
     if most == 1 or not counted:
         return None
     several = f"up to {most}" if spec.autoscaling else most
@@ -55,26 +55,21 @@ def _shared(service: LLMService, observed: Observed) -> Condition | None:
     return Condition(kind, "False", Reason.COUNTED_PER_REPLICA, words)
 
 
-def _counted(gateway: Gateway) -> Iterator[str]:
+def _counted(gateway: Gateway) -> list[str]:
     """What is counted, by its field."""
     auth, limits = gateway.auth, gateway.limits
-    if limits.per_address:
-        yield "limits.perAddress"
-    if limits.models:
-        yield "limits.models"
-    if auth is None:
-        return
-    if auth.anonymous:
-        yield "limits.anonymous"
-    for plan in auth.plans:
-        if _rated(plan):
-            yield f"plan {plan.name}"
-    if auth.stored:
-        yield "plans in the database"
-    if gateway.quotas or any(p.monthly_requests or p.monthly_tokens for p in auth.plans):
-        yield "quotas"
-    if auth.signed:
-        yield "signed requests"
+    plans = auth.plans if auth else ()
+    written = {
+        "limits.perAddress": limits.per_address,
+        "limits.models": limits.models,
+        "limits.anonymous": auth and auth.anonymous,
+        **{f"plan {plan.name}": _rated(plan) for plan in plans},
+        "plans in the database": auth and auth.stored,
+        "quotas": gateway.quotas or any(p.monthly_requests or p.monthly_tokens for p in plans),
+        "idempotency": gateway.idempotency,
+        "signed requests": auth and auth.signed,
+    }
+    return [what for what, there in written.items() if there]
 
 
 def _rated(plan: Plan) -> bool:

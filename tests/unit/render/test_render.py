@@ -7,7 +7,14 @@ import pytest
 import yaml
 from llmservice_operator.api import InvalidSpec, LLMService, Manifest
 from llmservice_operator.render import RenderDefaults, render
-from llmservice_server.config import ApiConfig, Place, Rates, ServerConfig
+from llmservice_server.config import (
+    ApiConfig,
+    CacheConfig,
+    IdempotencyConfig,
+    Place,
+    Rates,
+    ServerConfig,
+)
 
 _DEFAULTS = RenderDefaults(server_image="llmservice/server:1")
 
@@ -242,6 +249,13 @@ def test_a_quota_holds_for_each_plan_that_has_none_of_its_own() -> None:
     named = _config(gateway={"auth": auth, "quotas": quotas, "database": _POSTGRES}).auth.named
     months = {name: (p.monthly_tokens, p.monthly_requests) for name, p in named.items()}
     assert months == {"default": (3, 2), "anonymous": (None, None), "paid": (5, 2), "free": (3, 2)}
+
+
+def test_answers_are_kept_where_that_is_written() -> None:
+    config = _config(gateway={"cache": {}, "idempotency": {"ttlSeconds": 60}})
+    assert config.cache == CacheConfig()
+    assert config.idempotency == IdempotencyConfig(ttl_seconds=60)
+    assert (_config().cache, _config().idempotency) == (None, None)
 
 
 def test_there_is_a_history_where_one_is_written() -> None:
@@ -505,7 +519,7 @@ def test_a_redis_of_its_own_is_small_restricted_and_writes_nothing() -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert container["securityContext"]["capabilities"] == {"add": [], "drop": ["ALL"]}
     assert container["resources"]["limits"] == {"memory": "320Mi"}
-    assert "--maxmemory 160mb --maxmemory-policy volatile-ttl" in script
+    assert "--maxmemory 160mb --maxmemory-policy volatile-lru" in script
     assert "--save '' --appendonly no" in script
 
 
