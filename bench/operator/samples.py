@@ -16,6 +16,7 @@ CHILDREN = frozenset(
         "serviceaccounts",
         "poddisruptionbudgets",
         "horizontalpodautoscalers",
+        "networkpolicies",
     }
 )
 

@@ -106,7 +106,8 @@ def _written(kube: Kube) -> Manifest:
 
 def test_of_a_new_resource_every_child_is_shown_and_none_is_made(diff: Command, kube: Kube) -> None:
     before = _written(kube)
-    found = diff(_in(kube, services.autoscaled("new")), flags=("--server-image=mine:1",))
+    every = services.autoscaled("new", gateway={"redis": {"managed": True}})
+    found = diff(_in(kube, every), flags=("--server-image=mine:1",))
 
     assert found.status == 1
     added = found.lines("+")
