@@ -18,6 +18,7 @@ def test_all_pods_answer() -> None:
         "Ready": ("True", "Serving", "2 of 2 pods answer"),
         "Progressing": ("False", "UpToDate", "2 of 2 pods answer, all of the newest revision"),
         "Degraded": ("False", "AsExpected", "Nothing is wrong."),
+        "Guarded": ("False", "OpenInCluster", verdicts(status)["Guarded"][2]),
     }
     assert status["observedGeneration"] == 1
     assert (status["url"], status["model"]) == ("http://x.ns.svc/v1", "x")
