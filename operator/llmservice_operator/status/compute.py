@@ -150,7 +150,9 @@ def _conditions(
     if stuck or (problem and problem.stalled):
         yield Condition(ConditionType.STALLED, "True", troubles[0].reason, troubles[0].message)
     if situation.service:
-        yield from promises(situation.service, situation.observed)
+        changed = problem or not (deployment and seen(deployment) and count.updated >= count.there)
+        older = bool(count.there and changed)
+        yield from promises(situation.service, situation.observed, older=older)
 
 
 def _of_what_serves(situation: Situation, *, troubled: bool) -> Iterator[Trouble]:

@@ -11,29 +11,33 @@ from llmservice_operator.api.plan import Plan
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.observed import Observed
 from llmservice_operator.status.children import redis_silent
+from llmservice_operator.status.patch import conditions_of
 
-# Of the server: fields of its configuration that engine.env may say in place of ours.
-_KEYS, _AUTH, _REDIS = "API_KEY", "LLMSERVICE_AUTH_", "REDIS_URL"
+# What the server reads of its environment by itself: engine.env may say it in place of the gateway.
+_KEYS, _REDIS = "API_KEY", "REDIS_URL"
 
 
-def promises(service: LLMService, observed: Observed) -> Iterator[Condition]:
-    yield _guarded(service)
+def promises(service: LLMService, observed: Observed, *, older: bool) -> Iterator[Condition]:
+    """older: what serves may be of an older spec."""
+    yield _guarded(service, observed, older=older)
     if shared := _shared(service, observed):
         yield shared
 
 
-def _guarded(service: LLMService) -> Condition:
-    auth = service.spec.gateway.auth
-    by_variable = any(name == _KEYS or name.startswith(_AUTH) for name in _variables(service))
-    if auth is None and not by_variable:
+def _guarded(service: LLMService, observed: Observed, *, older: bool) -> Condition:
+    kind, auth = ConditionType.GUARDED, service.spec.gateway.auth
+    if auth is None and _KEYS not in _variables(service):
         words = (
             "whoever reaches the Service may ask: write gateway.auth where only those with keys may"
         )
-        return Condition(ConditionType.GUARDED, "False", Reason.OPEN_IN_CLUSTER, words)
+        return Condition(kind, "False", Reason.OPEN_IN_CLUSTER, words)
     if auth and auth.anonymous:
         words = "who shows no key is served too, within gateway.limits.anonymous"
-        return Condition(ConditionType.GUARDED, "False", Reason.ANONYMOUS_ALLOWED, words)
-    return Condition(ConditionType.GUARDED, "True", Reason.KEYS_WANTED, Reason.KEYS_WANTED.sentence)
+        return Condition(kind, "False", Reason.ANONYMOUS_ALLOWED, words)
+    if older and conditions_of(observed.resource.status).get(kind, {}).get("status") != "True":
+        words = "pods that may be older than this serve as they did before"
+        return Condition(kind, "False", Reason.ROLLING_OUT, words)
+    return Condition(kind, "True", Reason.KEYS_WANTED, Reason.KEYS_WANTED.sentence)
 
 
 def _shared(service: LLMService, observed: Observed) -> Condition | None:

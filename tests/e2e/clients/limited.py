@@ -13,23 +13,27 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 from openai import APIStatusError, DefaultHttpxClient, OpenAI
 
 url, model, key = sys.argv[1:4]
 asked: Any = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-each_anew = httpx.Limits(max_keepalive_connections=0)
+EACH_ANEW = {"Connection": "close"}
 NAMES = ("limit-requests", "remaining-requests", "reset-requests")
 MOST = 100
 
 
 def client(api_key: str, retries: int, statuses: list[int] | None = None) -> OpenAI:
-    def note(response: httpx.Response) -> None:
+    def note(response: Any) -> None:
         if statuses is not None:
             statuses.append(response.status_code)
 
-    http = DefaultHttpxClient(limits=each_anew, event_hooks={"response": [note]})
-    return OpenAI(base_url=url, api_key=api_key, max_retries=retries, http_client=http)
+    return OpenAI(
+        base_url=url,
+        api_key=api_key,
+        max_retries=retries,
+        default_headers=EACH_ANEW,
+        http_client=DefaultHttpxClient(event_hooks={"response": [note]}),
+    )
 
 
 def refusal(error: APIStatusError) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from llmservice_operator.api import LLMService, Manifest
-from llmservice_operator.observed import Observed
+from llmservice_operator.api.conditions import Reason
+from llmservice_operator.observed import Observed, Problem
 from llmservice_operator.records import Child
 from llmservice_operator.status import Situation, compute
 
@@ -51,10 +52,34 @@ def test_who_shows_no_key_is_told_where_one_may() -> None:
     assert told["Guarded"][:2] == ("False", "AnonymousAllowed")
 
 
-@pytest.mark.parametrize("name", ["API_KEY", "LLMSERVICE_AUTH_KEYS"])
-def test_a_variable_of_the_server_guards_it_too(name: str) -> None:
-    assert _told({}, **_variable(name))["Guarded"][0] == "True"
+def test_a_variable_of_the_server_guards_it_too() -> None:
+    assert _told({}, **_variable("API_KEY"))["Guarded"][0] == "True"
     assert _told({}, **_variable("OTHER"))["Guarded"][0] == "False"
+
+
+_READY = (pod("a", ready=True),)
+_OLDER = {  # the only pod may be of a spec without auth
+    "not replaced yet": (deployment(1, updatedReplicas=0), ()),
+    "not seen yet": (deployment(1, observedGeneration=0), ()),
+    "not written": (deployment(1), (Problem(Reason.SECRET_NOT_FOUND, "no Secret callers"),)),
+}
+
+
+@pytest.mark.parametrize(("serving", "problems"), _OLDER.values(), ids=_OLDER)
+def test_that_keys_are_wanted_is_not_said_while_pods_serve_without(
+    serving: Child, problems: tuple[Problem, ...]
+) -> None:
+    metadata = {"name": "x", "namespace": "ns"}
+    spec = {"model": {"uri": "hf://a/b"}, "gateway": {"auth": _KEYS}}
+    service = LLMService.parse({"metadata": metadata, "spec": spec})
+
+    def told(before: str) -> tuple[str, str, str]:
+        condition = {"type": "Guarded", "status": before}
+        seen = observed(serving, pods=_READY, status={"conditions": [condition]})
+        return verdicts(compute(Situation(service, seen, problems, None, NOW)))["Guarded"]
+
+    assert told("False")[:2] == ("False", "RollingOut")
+    assert told("True")[0] == "True"  # as they were, those pods want them too
 
 
 def test_of_several_replicas_without_redis_it_is_named_what_each_counts_alone() -> None:
