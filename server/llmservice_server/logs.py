@@ -104,6 +104,7 @@ def settings(level: LogLevel, notes: Path) -> dict[str, Any]:
             "vllm": above,
             "uvicorn": above,
             "uvicorn.error": above,
+            "alembic": quiet,
             "httpx": quiet,
             "httpx2": quiet,
             "urllib3": quiet,

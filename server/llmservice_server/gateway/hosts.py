@@ -12,7 +12,13 @@ _SCRAPED = frozenset({"/metrics", "/metrics/"})
 _POLICY_VIOLATION = 1008  # websocket close code
 _METHODS = (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE")
 _MAX_AGE = (b"access-control-max-age", b"600")  # seconds; the answer may change with a rollout
-_EXPOSED = (b"access-control-expose-headers", b"x-request-id, retry-after")
+# Beside those that a browser shows a page anyway.
+_SHOWN = (
+    *(b"x-request-id", b"retry-after", b"x-should-retry", b"www-authenticate"),
+    *(b"x-ratelimit-%b-requests" % what for what in (b"limit", b"remaining", b"reset")),
+    *(b"x-ratelimit-%b-tokens" % what for what in (b"limit", b"remaining", b"reset")),
+)
+_EXPOSED = (b"access-control-expose-headers", b", ".join(_SHOWN))
 _VARY = (b"vary", b"Origin")
 
 

@@ -4,6 +4,7 @@ Others wait for it and find that nothing is left to do. A database that a newer 
 further is left as it is: each revision only adds, so that two versions of the server run on it.
 """
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -18,6 +19,7 @@ NEWEST, NOTHING = "head", "base"
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x6C6C6D73  # ours among the advisory locks of one database
 _LOCK_SECONDS = 300
+_log = logging.getLogger("llmservice.store")
 
 
 def revisions() -> tuple[str, ...]:
@@ -53,6 +55,7 @@ def to(connection: Connection, revision: str) -> None:
         raise AbsentError(f"there is no revision {wanted}; write one of {', '.join(known)}")
     if now not in {None, *known}:
         raise RefusedError(f"a newer server made revision {now}; have that one's command do it")
+    _log.info("the tables are brought from %s to %s", now or NOTHING, wanted)
     up = known.index(wanted) > known.index(now or NOTHING)
     (command.upgrade if up else command.downgrade)(_config(connection), wanted)
 

@@ -90,7 +90,9 @@ async def test_a_configured_page_may(origins: tuple[str, ...]) -> None:
     assert preflight.headers["access-control-allow-headers"] == "authorization, content-type"
     answer = await _from_page(layer, "POST")
     assert answer.headers["access-control-allow-origin"] == _PAGE
-    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    shown = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"x-request-id", "retry-after", "x-ratelimit-remaining-requests"} <= set(shown)
+    assert "x-ratelimit-reset-tokens" in shown
     assert answer.headers["vary"] == "Origin"
     assert "access-control-allow-credentials" not in answer.headers
 
