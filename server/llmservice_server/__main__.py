@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from llmservice_server import secret, termination
 from llmservice_server.config import (
     ConfigError,
+    DatabaseConfig,
     EngineConfig,
     Place,
     ServerConfig,
@@ -79,7 +80,7 @@ def _main(arguments: list[str]) -> int:
         warnings = unread(os.environ)
         said = _said(chosen)
         where = said.where
-        config = _config(said)
+        config = _with_database(_config(said))
         _find_secrets(config)
     except ConfigError as error:
         termination.report(f"{where}: {error}" if where else str(error))
@@ -127,6 +128,14 @@ def _config(said: _Said) -> ServerConfig:
     return ServerConfig.effective({"model": _model(said.model)} if said.model else {}, os.environ)
 
 
+def _with_database(config: ServerConfig) -> ServerConfig:
+    """Where something is to be kept and none is named, the user's own file."""
+    if config.database or not (config.auth.stored or config.history):
+        return config
+    file = address.own_file(os.environ)
+    return config.model_copy(update={"database": DatabaseConfig(sqlite=str(file))})
+
+
 def _proxy(said: _Said, url: str) -> ServerConfig:
     name = said.model or os.environ.get(_MODEL)
     models = (UpstreamModel(name=name),) if name else ()
@@ -162,7 +171,7 @@ def _find_secrets(config: ServerConfig) -> None:
             secret.read_line(upstream.api_key, "engine.upstreams")
     if config.auth.keys:
         static_keys(secret.read(config.auth.keys, "auth.keys"), "auth.keys")
-    if config.database or config.auth.stored:
+    if config.database:
         address.address_of(config.database)
     if config.auth.pepper:
         secret.read_line(config.auth.pepper, "auth.pepper")

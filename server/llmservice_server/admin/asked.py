@@ -113,6 +113,38 @@ class AskedUsage(BaseModel):
         }
 
 
+RequestNumber = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class AskedHistory(BaseModel):
+    """Which requests, the newest first; as a query, whose values are texts."""
+
+    model_config = ConfigDict(extra="forbid")
+    user: str | None = None
+    key: Annotated[str | None, Field(description="Its prefix, or a static key's name.")] = None
+    model: str | None = None
+    since: Annotated[
+        AwareDatetime | None,
+        Field(description="That began then or later.", examples=["2026-01-31T12:00:00Z"]),
+    ] = None
+    until: Annotated[AwareDatetime | None, Field(description="That began before.")] = None
+    before: Annotated[
+        RequestNumber | None, Field(description="The number of one; those older than it.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+    def as_asked(self) -> dict[str, Any]:
+        """As `History.requests` takes it."""
+        of = {"user": self.user, "key": self.key, "model": self.model}
+        return {
+            "of": {name: value for name, value in of.items() if value is not None},
+            "since": self.since,
+            "until": self.until,
+            "before": self.before,
+            "limit": self.limit,
+        }
+
+
 class AskedMonth(Part):
     month: MonthName
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from llmservice_server import termination
 from llmservice_server.admin.asked import (
     MOST_ROWS,
+    AskedHistory,
     AskedMonth,
     AskedUsage,
     NewKey,
@@ -38,6 +40,7 @@ from llmservice_server.config.part import Part
 from llmservice_server.store.address import address_of
 from llmservice_server.store.audit import Entry
 from llmservice_server.store.failures import RefusedError, StoreError
+from llmservice_server.store.history import KeptRequest
 from llmservice_server.store.keys import Key
 from llmservice_server.store.migrate import NEWEST
 from llmservice_server.store.people import KnownPlan, User
@@ -162,6 +165,11 @@ async def _remove_user(asked: _Asked) -> Shown:
     return None
 
 
+async def _forget_user(asked: _Asked) -> Shown:
+    await asked.store.forget(asked.written.name, asked.by)
+    return None
+
+
 async def _plans(asked: _Asked) -> Shown:
     return KnownPlan, await asked.store.people.plans()
 
@@ -217,6 +225,16 @@ async def _months(asked: _Asked) -> Shown:
     return Month, await asked.store.usage.months(_ALL, wanted.month, user=asked.written.user)
 
 
+async def _history(asked: _Asked) -> Shown:
+    written = asked.written
+    if written.number is not None:
+        return await asked.store.history.request(written.number)
+    fields = AskedHistory.model_fields
+    given = {name: value for name in fields if (value := getattr(written, name)) is not None}
+    wanted = AskedHistory.model_validate(given)
+    return KeptRequest, await asked.store.history.requests(**wanted.as_asked())
+
+
 async def _audit(asked: _Asked) -> Shown:
     return Entry, await asked.store.audit.entries(asked.written.limit)
 
@@ -244,10 +262,10 @@ def _plan(file: Path) -> Plan:
         raise ConfigError(f"{file}: {faults(error, {})}") from None
 
 
-def _moment(text: str) -> datetime:
-    """In so many days, or at a time; without a zone it is UTC."""
+def _moment(to_come: int, text: str) -> datetime:
+    """In so many days, or before so many, or at a time; without a zone it is UTC's."""
     if days := _DAYS.fullmatch(text):
-        return datetime.now(UTC) + timedelta(days=int(days[1]))
+        return datetime.now(UTC) + to_come * timedelta(days=int(days[1]))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -285,6 +303,9 @@ def _parser() -> argparse.ArgumentParser:
     given.add_argument("plan", nargs="?", help="without it the configuration's default")
     _verb(users, "remove", _remove_user, "one, and its keys").add_argument("name")
 
+    forgotten = "what one asked goes: requests and conversations; what it used stays"
+    _verb(users, "forget", _forget_user, forgotten).add_argument("name")
+
     plans = _subject(subjects, "plans", "what users may")
     _verb(plans, "list", _plans, "all of them, the configuration's too")
     put = _verb(plans, "put", _put_plan, "make one, or make it this one")
@@ -299,7 +320,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--admin", action="store_true", help="it may administer, too")
     made.add_argument("--route", action="append", help="it opens this one alone; may be repeated")
     made.add_argument("--model", action="append", help="and this model; may be repeated")
-    made.add_argument("--expires", type=_moment, metavar="WHEN", help="as 90d or 2030-01-31")
+    made.add_argument(
+        "--expires", type=partial(_moment, 1), metavar="WHEN", help="as 90d or 2030-01-31"
+    )
     _verb(keys, "revoke", _revoke_key, "one, by its prefix").add_argument("prefix")
 
     used = _verb(subjects, "usage", _usage, "what was used, and what it cost")
@@ -311,6 +334,15 @@ def _parser() -> argparse.ArgumentParser:
     months = _verb(subjects, "months", _months, "what users used in a month, as quotas count it")
     months.add_argument("--month", help="as 2026-01, in UTC; without it this one")
     months.add_argument("--user", help="of this one alone")
+
+    asked = _verb(subjects, "history", _history, "what was asked, the newest first")
+    asked.add_argument("number", nargs="?", type=int, help="this one, with its bodies if kept")
+    for name in ("user", "key", "model"):
+        asked.add_argument(f"--{name}", help="of this one alone")
+    for name, what in (("since", "that began then or later"), ("until", "that began before")):
+        asked.add_argument(f"--{name}", type=partial(_moment, -1), metavar="WHEN", help=what)
+    asked.add_argument("--before", type=int, metavar="NUMBER", help="older than that one")
+    asked.add_argument("--limit", type=int, help="at most so many; without it 100")
 
     trail = _verb(subjects, "audit", _audit, "who changed what, the newest first")
     trail.add_argument("--limit", type=int, default=100)

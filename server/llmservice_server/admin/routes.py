@@ -4,27 +4,30 @@ That the key is one is identity's to find out before a request comes here; what 
 is refused again.
 """
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from llmservice_server.admin.asked import (
+    AskedHistory,
     AskedUsage,
     MonthName,
     NewKey,
     NewPlan,
     NewUser,
     PlanName,
+    RequestNumber,
     UserName,
     this_month,
 )
 from llmservice_server.admin.issue import Issue, MadeKey
-from llmservice_server.api.errors import OpenAIError, RefusedError, Route
+from llmservice_server.admin.metrics import CONTENT_TYPE, metrics
+from llmservice_server.api.errors import OpenAIError, RefusedError
+from llmservice_server.api.stored import StoredRoute
 from llmservice_server.config import Plan
 from llmservice_server.gateway.caller import caller_of
-from llmservice_server.store import failures
 from llmservice_server.store.audit import Entry
+from llmservice_server.store.history import KeptRequest, WholeRequest
 from llmservice_server.store.keys import Key
 from llmservice_server.store.people import KnownPlan, User
 from llmservice_server.store.store import Store
@@ -39,27 +42,6 @@ _CODES = {
     409: "What is there already is in the way.",
     503: "The database does not answer; nothing was changed.",
 }
-
-
-class _Route(Route):
-    """What the store refuses, in OpenAI's shape."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
-
-        async def answer_or_refuse(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except failures.AbsentError as error:
-                return RefusedError(404, "not_found", str(error)).response()
-            except failures.TakenError as error:
-                return RefusedError(409, "conflict", str(error)).response()
-            except failures.RefusedError as error:
-                return RefusedError(400, "invalid_request_error", str(error)).response()
-            except failures.StoreError as error:
-                return RefusedError(503, "service_unavailable", str(error)).response()
-
-        return answer_or_refuse
 
 
 async def _actor(request: Request) -> str:
@@ -80,7 +62,7 @@ def router(store: Store, issue: Issue) -> APIRouter:
     }
     made = APIRouter(
         prefix="/admin/v1",
-        route_class=_Route,
+        route_class=StoredRoute,
         tags=["admin"],
         dependencies=[Depends(_actor)],
         responses=codes,
@@ -89,6 +71,7 @@ def router(store: Store, issue: Issue) -> APIRouter:
     _plans(made, store)
     _keys(made, store, issue)
     _usage(made, store)
+    _history(made, store)
 
     @made.get("/audit", summary="Who changed what, the newest first")
     async def audit(limit: Limit = 100, before: int | None = None) -> list[Entry]:
@@ -118,6 +101,25 @@ def _users(made: APIRouter, store: Store) -> None:
     @made.delete("/users/{name}", summary="Remove a user and its keys", status_code=204)
     async def remove_user(name: UserName, by: Actor) -> None:
         await store.people.remove_user(name, by)
+
+    @made.delete(
+        "/users/{name}/history",
+        summary="Forget what a user asked: requests and conversations",
+        status_code=204,
+    )
+    async def forget(name: UserName, by: Actor) -> None:
+        """Also of one whom an identity provider knows. What was used stays."""
+        await store.forget(name, by)
+
+
+def _history(made: APIRouter, store: Store) -> None:
+    @made.get("/history", summary="Requests, the newest first")
+    async def requests(asked: Annotated[AskedHistory, Query()]) -> list[KeptRequest]:
+        return list(await store.history.requests(**asked.as_asked()))
+
+    @made.get("/history/{number}", summary="One request, with its bodies if they are kept")
+    async def request(number: RequestNumber) -> WholeRequest:
+        return await store.history.request(number)
 
 
 def _plans(made: APIRouter, store: Store) -> None:
@@ -155,6 +157,10 @@ def _usage(made: APIRouter, store: Store) -> None:
         user: UserName | None = None,
     ) -> list[Month]:
         return list(await store.usage.months(limit, month or this_month(), after, user))
+
+    @made.get("/metrics", summary="What users used this month and the last, for Prometheus")
+    async def scraped() -> Response:
+        return Response(await metrics(store.usage), media_type=CONTENT_TYPE)
 
 
 def _keys(made: APIRouter, store: Store, issue: Issue) -> None:

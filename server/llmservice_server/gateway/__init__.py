@@ -10,11 +10,13 @@ from functools import partial
 from llmservice_server.gateway.access_log import AccessLog
 from llmservice_server.gateway.admission import Admission
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send
+from llmservice_server.gateway.bodies import bodies
 from llmservice_server.gateway.closing import Closing
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.drain import Drain
 from llmservice_server.gateway.exchange import Exchanges
 from llmservice_server.gateway.health import Health
+from llmservice_server.gateway.history import history
 from llmservice_server.gateway.hosts import Hosts
 from llmservice_server.gateway.identity.layer import identity
 from llmservice_server.gateway.identity.models import Models
@@ -33,7 +35,7 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     kept,
     RequestId,
     Closing,
-    partial(Exchanges, observers=(tracing, Metrics, AccessLog)),
+    partial(Exchanges, observers=(tracing, Metrics, AccessLog, history)),
     Health,
     PredictErrors,
     Hosts,
@@ -42,9 +44,10 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     identity,
     Sanitize,
     Models,
+    bodies,
     toll,
     Admission,
-    # Cache and history stand here. The warm-up's own completion passes no layer.
+    # The cache stands here. The warm-up's own completion passes no layer.
     WarmUp,
 )
 

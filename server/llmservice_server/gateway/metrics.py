@@ -18,8 +18,10 @@ from prometheus_client.registry import Collector
 from llmservice_server import gpu_memory
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.exchange import Exchange
+from llmservice_server.gateway.history import METRICS as HISTORY
 from llmservice_server.gateway.lifecycle import Lifecycle, Phase
 from llmservice_server.gateway.toll import metrics as toll
+from llmservice_server.gateway.toll.billed import METRICS as BILLED
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -96,6 +98,8 @@ METRICS: tuple[MetricWrapperBase | _GpuMemory, ...] = (
     *(_in_flight, _waiting, _clients),
     *(_api_requests, _api_duration, _gpu_memory, _speed, _loaded),
     *toll.METRICS,
+    *BILLED,
+    *HISTORY,
 )
 
 

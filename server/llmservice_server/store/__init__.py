@@ -21,9 +21,9 @@ def store_of(config: ServerConfig) -> "Store | None":
     Raises:
         ConfigError: the database's address is not where it says.
     """
-    if config.database is None and not config.auth.stored:
+    if config.database is None and not config.auth.stored and config.history is None:
         return None
     from llmservice_server.store.address import address_of  # noqa: PLC0415
     from llmservice_server.store.store import Store  # noqa: PLC0415
 
-    return Store.at(address_of(config.database), config.auth, config.prices)
+    return Store.at(address_of(config.database), config.auth, config.prices, config.history)

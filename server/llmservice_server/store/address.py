@@ -43,14 +43,10 @@ def address_of(
     """The database that the configuration means; where it names none, a file of the user's.
 
     Raises:
-        ConfigError: its address is not where the configuration says, or is none; or this is a pod,
-            where a file of the user's would not outlive it.
+        ConfigError: its address is not where the configuration says, or is none; or `own_file`'s.
     """
     if config is None:
-        if environment.get(_IN_A_POD):
-            raise ConfigError(_NONE)
-        data = environment.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-        return Sqlite(Path(data) / "llmservice/store.db")
+        return Sqlite(own_file(environment))
     if config.url is None:
         return Sqlite(Path(config.sqlite or ""))
     text = secret.read_line(config.url, "database.url", environment)
@@ -59,6 +55,18 @@ def address_of(
     if fault := _fault(text):
         raise ConfigError(f"database.url: what lies there {fault}; {_FORM}")
     return Postgres(text)
+
+
+def own_file(environment: Mapping[str, str]) -> Path:
+    """The user's, where no database is named.
+
+    Raises:
+        ConfigError: this is a pod, where it would not outlive it.
+    """
+    if environment.get(_IN_A_POD):
+        raise ConfigError(_NONE)
+    data = environment.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    return Path(data) / "llmservice/store.db"
 
 
 def _fault(text: str) -> str | None:

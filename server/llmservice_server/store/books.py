@@ -11,13 +11,13 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, date, datetime
 
 from llmservice_server.config.price import Price
 from llmservice_server.gateway.toll.counters import Seed
 from llmservice_server.gateway.toll.ledger import Entry
 from llmservice_server.store.failures import StoreError
+from llmservice_server.store.rounds import Rounds
 from llmservice_server.store.tables import MODEL, USER
 from llmservice_server.store.text import kept
 from llmservice_server.store.usage import (
@@ -60,8 +60,13 @@ class Books:
         self._batch: Batch | None = None  # one that may have been counted, or not
         self._telling = asyncio.Lock()
         self._told = self._steady = self._looked = time.monotonic()
-        self._silent = False
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(
+            _log,
+            lambda: _EVERY,
+            self._round,
+            failing="usage is kept until the database answers again",
+            again="the database answers again: usage was told",
+        )
 
     async def month(self, user: str, month: str) -> Seed:
         """What was used in that month, all of this replica's included.
@@ -134,15 +139,12 @@ class Books:
 
     def start(self) -> None:
         """Tell the database each second from now on, and look for replicas that died."""
-        self._task = asyncio.create_task(self._keep())
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Tell it the rest, if that can be done."""
-        if self._task is None:
+        if not await self._rounds.stop():
             return
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
         try:
             await self.tell()
             if not self._reserved:
@@ -150,23 +152,13 @@ class Books:
         except StoreError as error:
             _log.error("what was used last is lost: %s", error)
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY)
-            try:
-                await self.tell()
-                await self._look()
-            except StoreError as error:
-                self._steady = time.monotonic()
-                if not self._silent:
-                    self._silent = True
-                    _log.warning("usage is kept until the database answers again: %s", error)
-            except Exception:  # noqa: BLE001  what is kept must not be lost for a fault of ours
-                _log.exception("usage is kept: it cannot be told")
-            else:
-                if self._silent:
-                    self._silent = False
-                    _log.info("the database answers again: usage was told")
+    async def _round(self) -> None:
+        try:
+            await self.tell()
+            await self._look()
+        except StoreError:
+            self._steady = time.monotonic()
+            raise
 
     async def _look(self) -> None:
         """For the dead: by one whose database was there for long enough for all to tell it."""

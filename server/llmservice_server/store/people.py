@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llmservice_server.config.plan import Plan
 from llmservice_server.store import tables
 from llmservice_server.store.audit import changing
+from llmservice_server.store.conversations import owner_of
 from llmservice_server.store.database import Database
 from llmservice_server.store.failures import AbsentError, TakenError
 from llmservice_server.store.record import Record
@@ -161,9 +162,9 @@ class People:
         async with changing(self._database, by) as change:
             before = await _user(change.connection, name)
             await change.connection.execute(delete(tables.users).where(tables.users.c.name == name))
-            conversations = tables.conversations  # of whom the gateway calls so
+            conversations = tables.conversations
             await change.connection.execute(
-                delete(conversations).where(conversations.c.owner == f"user:{name}")
+                delete(conversations).where(conversations.c.owner == owner_of(name))
             )
             await change.note("user.remove", name, before, None)
 

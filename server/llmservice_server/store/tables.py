@@ -21,10 +21,13 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 USER, PLAN, PREFIX, MODEL, MONTH, REPLICA = 255, 63, 8, 255, 7, 32
 """How long names are: of users, plans, a key's prefix, models, months as 2026-01, and replicas."""
+CLAIM, HOST = 32, 255
+"""The same of work that is claimed, and of the machines that replicas call themselves by."""
 CONVERSATION, OWNER = 64, USER + 8
 """The same of conversations' ids, and of their owners: a word, and a user."""
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # whose own numbering asks for INTEGER
@@ -172,7 +175,11 @@ requests = Table(
     Column("seconds", Double, nullable=False),
     Column("asked", Text),
     Column("answered", Text),
+    Column("streaming", Boolean, nullable=False, server_default=false()),
+    Column("answered_by", String(16)),
+    Column("replica", String(HOST), nullable=False, server_default=""),
     Index("ix_requests_user_name_number", "user_name", "number"),
+    Index("ix_requests_key_number", "key", "number"),
 )
 
 conversations = Table(
@@ -183,6 +190,7 @@ conversations = Table(
     Column("created", Moment, nullable=False),
     Column("changed", Moment, nullable=False, index=True),
     Column("messages", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
     Index("ix_conversations_owner_changed", "owner", "changed"),
 )
 
@@ -198,4 +206,14 @@ messages = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("document", JSON, nullable=False),
     Column("at", Moment, nullable=False),
+    Column("system", Boolean, nullable=False, server_default=false()),
+)
+
+# Work that one replica does for all; ``until``: seconds by the database's clock.
+claims = Table(
+    "claims",
+    metadata,
+    Column("name", String(CLAIM), primary_key=True),
+    Column("holder", String(REPLICA), nullable=False),
+    Column("until", BigInteger, nullable=False),
 )

@@ -15,11 +15,11 @@ from sqlalchemy import (
     ColumnElement,
     RowMapping,
     Table,
+    case,
     cast,
     delete,
     func,
     insert,
-    literal_column,
     select,
     update,
 )
@@ -27,20 +27,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llmservice_server.store import tables
+from llmservice_server.store.clock import now
 from llmservice_server.store.database import Database
 from llmservice_server.store.record import Record
 
 DEAD = 20
 """Seconds without a beat after which a replica is taken for dead."""
+OTHERS = "other"
+"""Who is told of together."""
 MOST = 2**53
 """Where a sum stops: it is nonsense by then, and the next one must not fail for it."""
 _FORGOTTEN = 86_400  # seconds after which a replica that is gone is no longer known
 _ROWS = 500  # of one statement
 _BILLION = 1e9
-_NOW = {
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)",
-    "sqlite": "CAST(strftime('%s', 'now') AS INTEGER)",
-}
 
 Dimension = Literal["day", "user", "key", "model"]
 
@@ -130,15 +129,15 @@ class Usage:
                     .with_for_update()
                 )
             ).one_or_none()
-            now = _now(connection)
+            clock = now(connection)
             if known is None:
-                row = {"name": replica, "beat": now, "batch": batch.number, "charged": False}
+                row = {"name": replica, "beat": clock, "batch": batch.number, "charged": False}
                 await connection.execute(insert(replicas).values(row))
             else:
                 await connection.execute(
                     update(replicas)
                     .where(replicas.c.name == replica)
-                    .values(beat=now, batch=batch.number)
+                    .values(beat=clock, batch=batch.number)
                 )
             if known is None or known.batch < batch.number:
                 await _count(connection, batch)
@@ -157,16 +156,16 @@ class Usage:
         """What replicas that died had reserved counts as used; how many replicas these were."""
         async with self._database.writing() as connection:
             replicas, reservations = tables.replicas, tables.reservations
-            now = _now(connection)
+            clock = now(connection)
             dead = (
                 select(replicas.c.name)
-                .where(replicas.c.beat < now - DEAD, replicas.c.charged.is_(False))
+                .where(replicas.c.beat < clock - DEAD, replicas.c.charged.is_(False))
                 .order_by(replicas.c.name)
                 .with_for_update(skip_locked=True)  # one that it holds is alive
             )
             names = list((await connection.execute(dead)).scalars())
             await connection.execute(
-                delete(replicas).where(replicas.c.beat < now - _FORGOTTEN, replicas.c.charged)
+                delete(replicas).where(replicas.c.beat < clock - _FORGOTTEN, replicas.c.charged)
             )
             if not names:
                 return 0
@@ -196,7 +195,7 @@ class Usage:
                 .where(
                     reservations.c.user_name == owner.user,
                     reservations.c.month == owner.month,
-                    replicas.c.beat < _now(connection) - DEAD,
+                    replicas.c.beat < now(connection) - DEAD,
                 )
             )
             rows = [*await connection.execute(used), *await connection.execute(lost)]
@@ -233,18 +232,35 @@ class Usage:
         table = tables.usage
         columns = {name: table.c["user_name" if name == "user" else name] for name in _DIMENSIONS}
         groups = [columns[name] for name in _DIMENSIONS if name in set(by)]
-        sums = [
-            cast(func.coalesce(func.sum(table.c[name]), 0), BigInteger).label(name)
-            for name in Amount._fields
-        ]
         wanted = (
-            select(*groups, *sums)
+            select(*groups, *_sums())
             .where(table.c.day.between(first, last))
             .where(*(columns[name] == value for name, value in (of or {}).items()))
             .group_by(*groups)
             .order_by(*groups)
             .limit(limit)
         )
+        async with self._database.reading() as connection:
+            rows = list((await connection.execute(wanted)).mappings())
+        return tuple(_used(row) for row in rows)
+
+    async def by_user(self, first: date, last: date, most: int) -> tuple[Used, ...]:
+        """Sums of these days, both included, for each user and model; of so many users, those who
+        used most, and of the others together.
+        """
+        table = tables.usage
+        days = table.c.day.between(first, last)
+        known = (
+            select(table.c.user_name)
+            .where(days)
+            .group_by(table.c.user_name)
+            .order_by(func.sum(table.c.input_tokens + table.c.output_tokens).desc())
+            .order_by(table.c.user_name)
+            .limit(most)
+        )
+        user = case((table.c.user_name.in_(known), table.c.user_name), else_=OTHERS)
+        groups = user.label("user_name"), table.c.model
+        wanted = select(*groups, *_sums()).where(days).group_by(*groups).order_by(*groups)
         async with self._database.reading() as connection:
             rows = list((await connection.execute(wanted)).mappings())
         return tuple(_used(row) for row in rows)
@@ -261,6 +277,13 @@ def raise_by(sums: dict[K, V], place: K, by: V) -> None:
     """Add to what is counted there."""
     before = sums.get(place)
     sums[place] = by if before is None else before._make(map(sum, zip(before, by, strict=True)))
+
+
+def _sums() -> list[ColumnElement[int]]:
+    return [
+        cast(func.coalesce(func.sum(tables.usage.c[name]), 0), BigInteger).label(name)
+        for name in Amount._fields
+    ]
 
 
 async def _count(connection: AsyncConnection, batch: Batch) -> None:
@@ -313,11 +336,6 @@ def _bounded(value: Any) -> Any:
 
 def _some(rows: Sequence[dict[str, Any]]) -> Iterable[Sequence[dict[str, Any]]]:
     return (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
-
-
-def _now(connection: AsyncConnection) -> ColumnElement[int]:
-    """The database's clock, which is one for all replicas."""
-    return literal_column(_NOW[connection.dialect.name], BigInteger)
 
 
 def _used(row: RowMapping) -> Used:

@@ -1,6 +1,7 @@
 """What is kept, is tested on SQLite and on a real PostgreSQL, with a database for each test."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
 
 @pytest.fixture
 def database_config(address: Address, monkeypatch: pytest.MonkeyPatch) -> DatabaseConfig:
+    """Of a server in this process, which is as patient."""
+    patient = partial(Database, seconds=_PATIENCE)
+    monkeypatch.setattr("llmservice_server.store.store.Database", patient)
     match address:
         case Sqlite(file):
             return DatabaseConfig(sqlite=str(file))

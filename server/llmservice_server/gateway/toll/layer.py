@@ -32,6 +32,7 @@ from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.exchange import Exchange, when_ended
 from llmservice_server.gateway.sanitize import document_of, replaced
 from llmservice_server.gateway.toll import answer
+from llmservice_server.gateway.toll.billed import Billed
 from llmservice_server.gateway.toll.charges import Wanted, beyond, bound, charges, reserved
 from llmservice_server.gateway.toll.clock import Clock
 from llmservice_server.gateway.toll.counters import (
@@ -85,6 +86,7 @@ class Toll:
     def __init__(self, app: App, context: Context, counters: Counters) -> None:
         self._app, self._counters = app, counters
         self._ledger = context.ledger
+        self._billed = Billed(context.config.prices)
         auth, limits = context.config.auth.on, context.config.limits
         self._identified = auth
         nobody = AnonymousRates(requests_per_minute=None)
@@ -192,19 +194,22 @@ class Toll:
             left=exchange.gone,
             events=exchange.events,
         )
-        self._settle(taken, outcome)
+        self._settle(taken, outcome, exchange.model or "")
 
-    def _settle(self, taken: "_Taken", outcome: Outcome) -> None:
+    def _settle(self, taken: "_Taken", outcome: Outcome, model: str = "") -> None:
         caller, (ask, tokens, computes) = taken.caller, taken.wanted
         prompt = ask.prompt if ask else 0
         usage = usage_of(outcome, prompt)
         used = spent(outcome, usage)
         if taken.order.charges:
             self._counters.settle(taken.order, taken.verdict, used)
-        if self._ledger is None or not computes:
+        if not computes:
             return
         if usage is None:
             usage = Usage(prompt, tokens - prompt)
+        self._billed.add(caller.plan.name, model, used.requests, usage)
+        if self._ledger is None:
+            return
         self._ledger.use(
             Entry(
                 key=caller.key,

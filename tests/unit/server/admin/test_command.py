@@ -86,6 +86,9 @@ def test_from_nothing_to_a_users_key(command: Command) -> None:
     assert all(entry["actor"].startswith("command ") for entry in trail)
     assert "sk-" not in json.dumps(trail)
     assert json.loads(command("--json", "usage").stdout) == []
+    assert json.loads(command("--json", "history", "--since", "2d", "--user", "alice").stdout) == []
+    assert command("history", "--limit", "5").stdout.startswith("NUMBER  AT  REQUEST_ID")
+    assert command("users", "forget", "alice").returncode == 0
     assert command("months").stdout.split() == ["USER", "MONTH", "REQUESTS", "TOKENS"]
 
 
@@ -107,6 +110,9 @@ def test_from_nothing_to_a_users_key(command: Command) -> None:
         (["plans", "put", "-"], 2, "-: "),
         (["plans", "remove", "own"], 1, "plan own: is the configuration's; change it there"),
         (["usage", "--by", "mood"], 2, "by.0: input should be 'day', 'user', 'key' or 'model'"),
+        (["history", "--limit", "0"], 2, "limit: input should be greater than or equal to 1"),
+        (["history", "4711"], 1, "request 4711: there is none; list them, and write a number"),
+        (["history", "--since", "soon"], 2, "'soon' is no time; write 90d, 2030-01-31"),
         (["months", "--month", "May"], 2, "month: string should match pattern"),
         (["migrate", "77"], 1, "there is no revision 77; write one of base, 0001"),
         (["keys", "burn"], 2, "invalid choice: 'burn'"),

@@ -1,6 +1,7 @@
 """/admin/v1 over the whole gateway, with a key of an administrator and without."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -8,10 +9,12 @@ from typing import Any
 
 import pytest
 from llmservice_server.admin.issue import Issue
-from llmservice_server.config import AuthConfig, DatabaseConfig, Place, Plan
+from llmservice_server.config import AuthConfig, DatabaseConfig, HistoryConfig, Place, Plan
+from llmservice_server.gateway.history import Asked
 from llmservice_server.store.store import Store
 from llmservice_server.store.usage import Amount, Batch, Owner, Total
 from llmservice_server.store.usage import Place as UsedAt
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.server.api.openai_engine import Running, running
 
@@ -140,6 +143,12 @@ async def test_users_and_plans_come_and_go(admin: Admin) -> None:
         ("GET", "/usage?by=mood", None, 400, "by.0: input should be 'day', 'user', 'key' or"),
         ("GET", "/usage?first=x", None, 400, "first: "),
         ("GET", "/months?month=2026-13", None, 400, "month: string should match pattern"),
+        ("GET", "/history?mood=x", None, 400, "mood: extra inputs are not"),
+        ("GET", "/history?since=soon", None, 400, "since: "),
+        ("GET", "/history?since=2026-01-01T00:00:00", None, 400, "timezone"),
+        ("GET", "/history?limit=1001", None, 400, "limit: input should be less than or equal to"),
+        ("GET", "/history/0", None, 404, "request 0: there is none; list them, and write a number"),
+        ("GET", "/history/x", None, 400, "number: "),
         ("GET", "/nothing", None, 404, ""),
     ],
 )
@@ -180,6 +189,142 @@ async def test_usage_is_told_by_what_is_asked_for(admin: Admin) -> None:
     assert months == [{"user": "alice", "month": month, "requests": 2, "tokens": 30}]
 
 
+async def test_prometheus_is_told_of_two_months_by_user_and_model(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmservice_server.admin.metrics._USERS", 2)
+    today = _NOW.date()
+    last = today.replace(day=1) - timedelta(days=1)
+    long_ago = today - timedelta(days=100)
+    place = UsedAt(today, "alice", "k1", "small")
+    used = {
+        place: Amount(2, 10, 20, 1_500_000),
+        place._replace(key="k2"): Amount(1, 10, 20, 500_000),
+        place._replace(user="bob", model='odd"\n'): Amount(1, 5, 5, 0),
+        place._replace(user="carl"): Amount(1, 1, 1, 0),
+        place._replace(user="dora"): Amount(1, 1, 2, 7_000_000),
+        place._replace(day=last): Amount(4, 1, 1, 0),
+        place._replace(day=long_ago): Amount(9, 9, 9, 9),
+    }
+    await admin.store.usage.add("r", Batch(1, used))
+    headers = {"authorization": f"Bearer {admin.key}"}
+    scraped = await admin.server.client.get("/admin/v1/metrics", headers=headers)
+    assert scraped.headers["content-type"].startswith("text/plain")
+    families = {one.name: one for one in text_string_to_metric_families(scraped.text)}
+    told = {
+        name: {
+            (s.labels["month"], s.labels["user"], s.labels["model"]): s.value
+            for s in family.samples
+        }
+        for name, family in families.items()
+    }
+    now, before = f"{today:%Y-%m}", f"{last:%Y-%m}"
+    assert told["llmservice_month_requests"] == {
+        (now, "alice", "small"): 3,
+        (now, "bob", 'odd"\n'): 1,
+        (now, "other", "small"): 2,
+        (before, "alice", "small"): 4,
+    }
+    assert told["llmservice_month_cost"][now, "alice", "small"] == 0.002
+    assert told["llmservice_month_cost"][now, "other", "small"] == 0.007
+    assert told["llmservice_month_input_tokens"][now, "alice", "small"] == 20
+    assert told["llmservice_month_output_tokens"][now, "other", "small"] == 3
+    assert (await admin.server.client.get("/admin/v1/metrics")).status_code == 401
+
+
+async def test_a_key_that_is_shown_once_is_in_no_history(
+    database_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEPPER", "a-pepper-of-the-tests")
+    plans = (Plan(name="default", keep_bodies=True),)
+    auth = AuthConfig(stored=True, pepper=Place(variable="PEPPER"), plans=plans)
+    parts = {"auth": auth, "database": database_config, "history": HistoryConfig()}
+    async with running(**parts) as server:
+        store = server.context.store
+        assert store
+        root = await Issue.of(store.keys, auth).bootstrap("root", "test")
+        headers = {"authorization": f"Bearer {root.key}"}
+        made = await server.client.post("/admin/v1/keys", json={"user": "root"}, headers=headers)
+        body = {"prompt": "hello"}
+        await server.client.post("/v1/completions", json=body, headers=headers)  # the control
+        async with asyncio.timeout(60):
+            while len(found := await store.history.requests(10)) < 2:
+                await asyncio.sleep(0.1)
+        completion, key = [await store.history.request(one.number) for one in found]
+    assert made.status_code == 201
+    assert (key.route, key.asked, key.answered) == ("/admin/v1", None, None)
+    assert json.loads(completion.asked or "") == body
+    assert completion.answered
+
+
+async def test_requests_are_read_and_a_user_forgotten(admin: Admin) -> None:
+    asked = Asked(
+        at=_NOW.timestamp(),
+        request_id="r1",
+        user="alice",
+        key="k1",
+        model="small",
+        route="/v1/completions",
+        status=200,
+        error=None,
+        streaming=True,
+        answered_by=None,
+        input_tokens=1,
+        output_tokens=2,
+        first_token_seconds=0.25,
+        seconds=0.5,
+        asked=b"a question",
+        answered=b"an answer",
+    )
+    history, conversations = admin.store.history, admin.store.conversations
+    later = asked._replace(at=asked.at + 60, request_id="r2", user="oidc:bob", asked=None)
+    await history.add([asked, later], "pod-1")
+    for owner in ("user:alice", "user:oidc:bob"):
+        await conversations.begin(owner, [{"role": "user", "content": "hello"}])
+    status, listed = await admin("GET", "/history")
+    assert (status, [one["requestId"] for one in listed]) == (200, ["r2", "r1"])
+    number = listed[1].pop("number")
+    assert listed[1] == {
+        "at": _NOW.isoformat().replace("+00:00", "Z"),
+        "requestId": "r1",
+        "user": "alice",
+        "key": "k1",
+        "model": "small",
+        "route": "/v1/completions",
+        "status": 200,
+        "error": None,
+        "streaming": True,
+        "answeredBy": None,
+        "inputTokens": 1,
+        "outputTokens": 2,
+        "firstTokenSeconds": 0.25,
+        "seconds": 0.5,
+        "replica": "pod-1",
+    }
+    _, whole = await admin("GET", f"/history/{number}")
+    assert (whole["asked"], whole["answered"]) == ("a question", "an answer")
+    since = (_NOW + timedelta(seconds=30)).isoformat().replace("+00:00", "Z")
+    for query, found in (
+        ("user=alice", ["r1"]),
+        ("key=k1&model=small", ["r2", "r1"]),
+        ("model=large", []),
+        (f"since={since}", ["r2"]),
+        (f"until={since}", ["r1"]),
+        (f"before={listed[0]['number']}&limit=5", ["r1"]),
+        ("limit=1", ["r2"]),
+        ("user=%00", []),
+    ):
+        _, some = await admin("GET", f"/history?{query}")
+        assert [one["requestId"] for one in some] == found, query
+    assert await admin("DELETE", "/users/oidc:bob/history") == (204, None)
+    _, left = await admin("GET", "/history")
+    assert [one["requestId"] for one in left] == ["r1"]
+    assert await conversations.conversations("user:oidc:bob", 10) == ()
+    assert len(await conversations.conversations("user:alice", 10)) == 1  # the control
+    _, (entry,) = await admin("GET", "/audit?limit=1")
+    assert (entry["action"], entry["subject"]) == ("user.forget", "oidc:bob")
+
+
 async def test_the_trail_names_the_key_that_did_it(admin: Admin) -> None:
     await admin("POST", "/users", {"name": "alice"})
     _, trail = await admin("GET", "/audit?limit=1")
@@ -194,7 +339,7 @@ async def test_the_trail_names_the_key_that_did_it(admin: Admin) -> None:
 async def test_every_route_is_documented(admin: Admin) -> None:
     document = (await admin.server.client.get("/openapi.json")).json()
     ours = {path: ways for path, ways in document["paths"].items() if path.startswith("/admin/v1/")}
-    assert len(ours) == 9
+    assert len(ours) == 13
     for path, ways in ours.items():
         for method, way in ways.items():
             assert way["summary"], (method, path)

@@ -14,6 +14,7 @@ from llmservice_server.config import (
     LimitsConfig,
     Place,
     Plan,
+    Price,
     Rates,
     RedisConfig,
 )
@@ -24,6 +25,7 @@ from llmservice_server.gateway.sanitize import Sanitize
 from llmservice_server.gateway.toll.answer import duration
 from llmservice_server.gateway.toll.layer import toll
 from llmservice_server.gateway.toll.metrics import limited
+from prometheus_client import REGISTRY
 
 from tests.unit.server.layer import Exchange, context
 from tests.unit.server.small_engine import SmallEngine, served, until
@@ -107,6 +109,28 @@ async def test_tokens_are_reserved_as_asked_for_and_settled_as_used() -> None:
     assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
     assert "tokens a minute" in refused.error["message"]
     assert (await world.ask(max_tokens=300)).status == 200
+
+
+async def test_what_is_billed_is_told_by_plan_and_model_and_costs_what_it_says() -> None:
+    def told(what: str, **labels: str) -> float:
+        names = {"plan": "billed", "model": "small", **labels}
+        return REGISTRY.get_sample_value(f"llmservice_billed_{what}_total", names) or 0.0
+
+    prices = (Price(model="small", input_per_million=1, output_per_million=2.5),)
+    world = _World(Plan(name="billed"), prices=prices)
+    await world.ask(max_tokens=5, model="small")
+    await world.ask(max_tokens=7, model="small")
+    assert told("requests") == 2
+    assert told("tokens", direction="input") == 6
+    assert told("tokens", direction="output") == 12
+    assert told("cost") == pytest.approx((6 * 1 + 12 * 2.5) / 1e6)
+    world.engine.failing = 1
+    await world.ask(max_tokens=5, model="small")
+    await world.ask(max_tokens=5, model="a client's own words")
+    assert told("requests") == 2
+    (family,) = (one for one in REGISTRY.collect() if one.name == "llmservice_billed_requests")
+    assert {sample.labels["model"] for sample in family.samples} <= {"small", "french", ""}
+    assert {(e.input_tokens, e.output_tokens) for e in world.ledger.entries} >= {(3, 5), (3, 7)}
 
 
 async def test_what_can_never_pass_is_said_to_be_too_large() -> None:
