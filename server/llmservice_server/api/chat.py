@@ -1,13 +1,15 @@
 """/api/chat: a conversation, of which the model gets as much of the newest as it can hold."""
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmservice_server.api import conversations
 from llmservice_server.api.caller import departure, passed_on
-from llmservice_server.api.errors import RefusedError, Route
+from llmservice_server.api.errors import RefusedError
 from llmservice_server.api.fields import (
     Body,
     MaxTokens,
@@ -18,12 +20,15 @@ from llmservice_server.api.fields import (
     TopP,
     Usage,
 )
-from llmservice_server.api.generation import EventStream, chat_call, generate
+from llmservice_server.api.generation import EventStream, Fields, chat_call, generate
 from llmservice_server.api.inference import ERRORS
 from llmservice_server.api.models import context_length, default_model, models
+from llmservice_server.api.stored import StoredRoute, refusal
 from llmservice_server.api.window import Said, certainly, estimate, fitting, newest
+from llmservice_server.gateway.caller import caller_of
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.in_process import Call
+from llmservice_server.store import failures
 
 _ROOM = 256  # tokens kept for an answer of which no length was asked
 _SHARE = 2  # of the context, at most the half is kept for the answer
@@ -48,6 +53,18 @@ class Chat(Body):
     top_p: TopP | None = None
     stop: Stop | None = None
     model: ModelName | None = None
+    conversation_id: (
+        Annotated[
+            str,
+            Field(
+                **conversations.ID,
+                description="Goes on with that conversation of yours, of which the messages are "
+                'those that are new; "new" begins one. Without it nothing is kept.',
+                examples=["new"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Answered(BaseModel):
@@ -67,13 +84,18 @@ class Answered(BaseModel):
     finish_reason: str | None
     usage: Usage
     dropped_messages: int
-    """Of the messages sent, how many the model did not get, the oldest ones."""
+    """Of the messages, those of the conversation too, how many the model did not get, the oldest
+    ones.
+    """
+    conversation_id: str | None = Field(default=None, exclude_if=lambda known: known is None)
+    """By which it goes on, where it is kept."""
 
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One answer; with `stream`, or where event streams are accepted, events with"
-        " `content`, the last before `[DONE]` with finish_reason, model and usage.",
+        " `content`, the last before `[DONE]` with finish_reason, model and usage, or"
+        " conversation_id, too.",
         "content": {
             "text/event-stream": {
                 "example": 'data: {"content":"The capital"}\n\ndata: {"content":" is Paris."}\n\n'
@@ -86,19 +108,21 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def router(context: Context) -> APIRouter:
-    made = APIRouter(route_class=Route, tags=["chat"], responses=ERRORS)
+    made = APIRouter(route_class=StoredRoute, tags=["chat"], responses=ERRORS)
     contexts = _Contexts(context)
 
     @made.post(
         "/api/chat", summary="Answer a conversation", response_model=Answered, responses=_RESPONSES
     )
     async def chat(asked: Chat, request: Request) -> Answered | Response:
+        turn = await _turn(context, asked, request)
         model = asked.model or await default_model(context, request)
-        kept = await contexts.window(asked, model, request)
-        wanted = {**asked.model_dump(exclude={"messages", "stream"}), "model": model}
-        call = await chat_call(context, request, [said.model_dump() for said in kept], wanted)
+        given = await contexts.window(asked, turn, model, request)
+        unsaid = {"messages", "stream", "conversation_id"}
+        wanted = {**asked.model_dump(exclude=unsaid), "model": model}
+        call = await chat_call(context, request, [said.model_dump() for said in given], wanted)
         if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
-            return EventStream(context, call, "content")
+            return EventStream(context, call, "content", partial(_kept, turn) if turn else None)
         async with departure(request.receive) as gone:
             done = await generate(context, call, gone)
         return Answered(
@@ -107,10 +131,32 @@ def router(context: Context) -> APIRouter:
             model=done.model,
             finish_reason=done.finish_reason,
             usage=done.usage,
-            dropped_messages=len(asked.messages) - len(kept),
+            dropped_messages=(turn.count if turn else len(asked.messages)) - len(given),
+            conversation_id=await turn.keep(done.text) if turn else None,
         )
 
+    if listing := conversations.router(context):
+        made.include_router(listing)
     return made
+
+
+async def _turn(context: Context, asked: Chat, request: Request) -> conversations.Turn | None:
+    if (wanted := asked.conversation_id) is None:
+        return None
+    newest = context.config.api.max_context_messages
+    return await conversations.turn(context, request, wanted, asked.messages, newest)
+
+
+async def _kept(turn: conversations.Turn, answer: str) -> Fields:
+    """What a stream says of its conversation at its end.
+
+    Raises:
+        RefusedError: the turn cannot be kept.
+    """
+    try:
+        return {"conversation_id": await turn.keep(answer)}
+    except (failures.RefusedError, failures.StoreError) as error:
+        raise refusal(error) from None
 
 
 class _Contexts:
@@ -120,13 +166,18 @@ class _Contexts:
         self._context = context
         self._known: dict[str, int | None] = {}
 
-    async def window(self, asked: Chat, model: str, request: Request) -> list[Said]:
+    async def window(
+        self, asked: Chat, turn: conversations.Turn | None, model: str, request: Request
+    ) -> list[Said]:
         """What the model gets of the conversation."""
-        messages = newest(asked.messages, self._context.config.api.max_context_messages)
-        length = await self._length(model, request)
-        if length is None:
+        said = [*turn.kept, *asked.messages] if turn else asked.messages
+        messages = newest(said, self._context.config.api.max_context_messages)
+        room = await self._room(asked.max_tokens, model, request)
+        # Of what was said before, the limits know nothing.
+        if turn and (caller := caller_of(request.scope)) and caller.plan.max_prompt_tokens:
+            room = min(room or caller.plan.max_prompt_tokens, caller.plan.max_prompt_tokens)
+        if room is None:
             return messages  # nobody knows what would fit
-        room = length - min(asked.max_tokens or _ROOM, length // _SHARE)
 
         async def fits(tried: list[Said]) -> bool:
             if certainly(tried) <= room:
@@ -135,6 +186,11 @@ class _Contexts:
             return (estimate(tried) if counted is None else counted) <= room
 
         return await fitting(messages, fits)
+
+    async def _room(self, answer: int | None, model: str, request: Request) -> int | None:
+        """Tokens that a prompt may have beside its answer; None where nobody knows."""
+        length = await self._length(model, request)
+        return length and length - min(answer or _ROOM, length // _SHARE)
 
     async def _length(self, model: str, request: Request) -> int | None:
         if model not in self._known:

@@ -8,7 +8,7 @@ tokens are the engine's count. Never: a prompt, an answer or a key in a log.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,11 @@ from llmservice_server.gateway.in_process import LONGEST, Answer, Call, Enough
 from llmservice_server.gateway.routed import note_model
 
 Fields = Mapping[str, Any]
+Complete = Callable[[str], Awaitable[Fields]]
+"""Told of the whole text of an answer before it is said to be complete; what else is said then.
+
+Raises RefusedError where it is not complete for all that.
+"""
 _CHAT, _COMPLETE = "/v1/chat/completions", "/v1/completions"
 _COMPLETING = frozenset({"vllm"})  # engines; a proxy's providers mostly only chat
 _EVENT_HEADERS = [
@@ -112,15 +117,18 @@ class EventStream(Response):
     ended the stream itself, so that one which was cut can be told from one that is complete.
     """
 
-    def __init__(self, context: Context, call: Call, key: str) -> None:
+    def __init__(
+        self, context: Context, call: Call, key: str, complete: Complete | None = None
+    ) -> None:
         super().__init__()
         asked = {"stream": True, "stream_options": {"include_usage": True}}
         self._call = Call(call.method, call.path, {**(call.body or {}), **asked}, call.headers)
-        self._context, self._key = context, key
+        self._context, self._key, self._complete = context, key, complete
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with departure(receive) as gone:
-            relay = _Relay(send, _Translation(self._key))
+            translation = _Translation(self._key, keeps=self._complete is not None)
+            relay = _Relay(send, translation, self._complete)
             await self._context.below.send(self._call, relay, gone)
             if relay.refused is not None and not gone.is_set():
                 await refused(relay.refused).response()(scope, receive, send)
@@ -129,9 +137,9 @@ class EventStream(Response):
 class _Relay:
     """The engine's messages: an event stream is translated, anything else kept as a refusal."""
 
-    def __init__(self, send: Send, translation: "_Translation") -> None:
-        self._send, self._translation = send, translation
-        self._status, self._body, self._streams = 0, bytearray(), False
+    def __init__(self, send: Send, translation: "_Translation", complete: Complete | None) -> None:
+        self._send, self._translation, self._complete = send, translation, complete
+        self._status, self._body, self._streams, self._ended = 0, bytearray(), False, False
         self._headers: list[tuple[bytes, bytes]] = []
         self.refused: Answer | None = None
 
@@ -147,11 +155,22 @@ class _Relay:
 
     async def _translate(self, body: bytes, *, last: bool) -> None:
         events, endless = self._translation.events(body, last), self._translation.endless
+        if self._translation.done and not self._ended:
+            self._ended = True
+            events += await self._end()
         more = not (last or endless)
         if events or not more:
             await self._send({"type": "http.response.body", "body": events, "more_body": more})
         if endless:
             raise Enough
+
+    async def _end(self) -> bytes:
+        try:
+            if self._complete is None:
+                return self._translation.end({})
+            return self._translation.end(await self._complete(self._translation.text))
+        except RefusedError as error:
+            return _event(error.body())
 
     def _keep(self, body: bytes, *, last: bool) -> None:
         self._body.extend(body)
@@ -173,13 +192,30 @@ class _Relay:
 
 
 class _Translation:
-    """OpenAI's events as ours; keeps at most the beginning of an event that is still to come."""
+    """OpenAI's events as ours; keeps at most the beginning of an event that is still to come, and
+    where that is asked for the text.
+    """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, keeps: bool) -> None:
         self._key = key
         self._rest = b""
+        self._texts: list[str] | None = [] if keeps else None
+        self._length = 0  # of the texts
         self._end: dict[str, Any] = {"finish_reason": None, "model": None, "usage": None}
-        self._failed = self._done = False
+        self._failed = False
+        self.done = False
+        """Whether the engine said that this was all."""
+
+    @property
+    def text(self) -> str:
+        return whole("".join(self._texts or ()))
+
+    def end(self, more: Fields) -> bytes:
+        """The last events."""
+        try:
+            return _event({**self._end, **more}) + _DONE
+        except _NO_ANSWER:
+            return _event(unreadable("stream of completions").body())
 
     @property
     def endless(self) -> bool:
@@ -189,7 +225,7 @@ class _Translation:
     def events(self, chunk: bytes, last: bool) -> bytes:  # noqa: FBT001
         *events, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
         translated = b"".join(self._event(event) for event in events if event)
-        if (last or self.endless) and not self._done and not self._failed:
+        if (last or self.endless) and not self.done and not self._failed:
             message = "The engine ended the stream before the answer was complete."
             translated += _event(RefusedError(502, "engine_error", message).body())
         return translated
@@ -204,8 +240,8 @@ class _Translation:
             return event + b"\n\n"  # a comment, which keeps the connection alive
         try:
             if data == b"[DONE]":
-                self._done = True
-                return _event(self._end) + _DONE
+                self.done = True
+                return b""
             return self._piece(json.loads(data))
         except _NO_ANSWER:  # no JSON, or no event of OpenAI's
             self._failed = True
@@ -223,6 +259,11 @@ class _Translation:
             self._end["finish_reason"] = choice.get("finish_reason") or self._end["finish_reason"]
             delta: dict[str, Any] = choice.get("delta") or {}
             text += str(choice.get("text") or delta.get("content") or "")
+        if text and self._texts is not None:
+            self._texts.append(text)
+            self._length += len(text)
+            if self._length > LONGEST:
+                raise ValueError("longer than any")
         return _event({self._key: text}) if text else b""
 
 

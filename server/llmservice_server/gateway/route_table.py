@@ -21,6 +21,7 @@ _EXACT = POLLED | {
     "/api/v1/infer",
     "/api/v1/model",
     "/api/chat",
+    "/api/conversations",
     "/predict",
     "/predict/batch",
     "/v1/models",
@@ -46,7 +47,8 @@ _EXACT = POLLED | {
     "/detokenize",
     "/invocations",
 }
-_BELOW = ("/v1/models", "/v1/responses")  # each with one id, and perhaps a verb of vLLM's after it
+# Each with one id, and perhaps a verb of vLLM's after it.
+_BELOW = ("/v1/models", "/v1/responses", "/api/conversations")
 _VERBS = frozenset({"cancel"})
 
 

@@ -34,6 +34,7 @@ _KEY = (
     *("GET /", "GET /info", "GET /version", "GET /load", "GET /tokenizer_info"),
     # beside OpenAI's
     *("POST /inference", "GET /stream", "POST /stream", "POST /api/chat"),
+    "GET /api/conversations",
     *("POST /api/v1/infer", "GET /api/v1/model", "POST /predict", "POST /predict/batch"),
     # OpenAI's, and what is like them
     *("GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions"),
@@ -63,11 +64,8 @@ _ADMIN = (
     *("POST /finish_weight_update", "POST /update_weight_version", "POST /weight_checker"),
     *("GET /weight_info", "GET /get_world_size"),
 )
-# Routes with an id in them, as what stands before it and after it; an id has no slash, but for a
-# model's name. Of an admin's what stands before is enough.
+# Of a model's name, which may have slashes, and of an admin's routes what stands before is enough.
 _MODEL = "GET /v1/models/"
-_RESPONSE, _CANCEL = "GET /v1/responses/", "/cancel"
-_CANCELLED = "POST /v1/responses/"
 _ADMINS = ("/admin/v1/", "/adapters/")
 
 
@@ -81,12 +79,17 @@ def _rows() -> Mapping[str, Route]:
 _ROWS = _rows()
 _CLOSED = Route(Access.ADMIN, None)
 _A_MODEL = Route(Access.KEY, "/v1/models/{id}")
-_A_RESPONSE = Route(Access.KEY, "/v1/responses/{id}")
-_A_CANCEL = Route(Access.KEY, "/v1/responses/{id}/cancel")
+# Routes with an id in them, which has no slash: what stands before it and after it.
+_WITH_ID = (
+    ("GET /v1/responses/", "", Route(Access.KEY, "/v1/responses/{id}")),
+    ("POST /v1/responses/", "/cancel", Route(Access.KEY, "/v1/responses/{id}/cancel")),
+    ("GET /api/conversations/", "", Route(Access.KEY, "/api/conversations/{id}")),
+    ("DELETE /api/conversations/", "", Route(Access.KEY, "/api/conversations/{id}")),
+)
 
 NAMES: frozenset[str] = frozenset(
     route.name
-    for route in (*_ROWS.values(), _A_MODEL, _A_RESPONSE, _A_CANCEL)
+    for route in (*_ROWS.values(), _A_MODEL, *(route for _, _, route in _WITH_ID))
     if route.name and route.access is Access.KEY
 )
 """What a key's scopes may name."""
@@ -106,13 +109,9 @@ def _other(asked: str, path: str) -> Route:
         return _ROWS[bare]
     if asked.startswith(_MODEL):
         return _A_MODEL
-    if asked.startswith(_RESPONSE) and _is_id(bare[len(_RESPONSE) :]):
-        return _A_RESPONSE
-    if asked.startswith(_CANCELLED) and bare.endswith(_CANCEL):
-        return _A_CANCEL if _is_id(bare[len(_CANCELLED) : -len(_CANCEL)]) else _CLOSED
+    for before, after, route in _WITH_ID:
+        if bare.startswith(before) and bare.endswith(after):
+            id_ = bare[len(before) : len(bare) - len(after)]
+            return route if id_ and "/" not in id_ else _CLOSED
     above = next(filter(path.startswith, _ADMINS), None)
     return Route(Access.ADMIN, above) if above else _CLOSED
-
-
-def _is_id(text: str) -> bool:
-    return bool(text) and "/" not in text
