@@ -28,6 +28,7 @@ from llmservice_server.store.failures import StoreError
 from llmservice_server.store.history import History, KeptRequest, WholeRequest
 from prometheus_client import REGISTRY
 
+from dev.postgres import Postgres as Server
 from dev.process import free_port
 from tests.unit.server.api.openai_engine import Running, running
 from tests.unit.server.proxy.proxied import CHAT, chat, to
@@ -208,6 +209,52 @@ async def test_a_database_that_is_away_fails_and_slows_no_request(
         f"the last {5 - round(now - lost)} requests of the history are lost",
     ]
     assert "hidden" not in caplog.text
+
+
+async def test_a_postgresql_that_is_killed_and_comes_back_has_all_of_it(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    del postgres  # that it is there means that another one can be
+    own = Server()
+    try:
+        own.start()
+        monkeypatch.setenv("OWN_DATABASE", own.make("history"))
+        parts = {
+            "auth": auth_of(tmp_path),
+            "database": DatabaseConfig(url=Place(variable="OWN_DATABASE")),
+            "history": HistoryConfig(),
+        }
+        async with running(**parts) as server:
+
+            async def ask(name: str) -> None:
+                headers = {**bearer(), "x-request-id": name}
+                assert (await server.client.get("/v1/models", headers=headers)).status_code == 200
+
+            await ask("before")
+            await _kept(server, 1)
+            caplog.clear()
+            await asyncio.to_thread(own.kill)
+            for name in ("while", "it", "was", "away"):
+                await ask(name)
+            async with asyncio.timeout(60):
+                while "history is kept until" not in caplog.text:
+                    await asyncio.sleep(0.05)
+            await asyncio.to_thread(own.start)
+            kept = await _until_kept(server, 5)
+        assert [one.request_id for one in kept] == ["before", "while", "it", "was", "away"]
+        assert caplog.text.count("history is kept until the database answers again") == 1
+    finally:
+        own.close()
+
+
+async def _until_kept(server: Running, count: int) -> tuple[KeptRequest, ...]:
+    """The same where the database does not answer at first."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await _kept(server, count)
+            except StoreError:
+                await asyncio.sleep(0.1)
 
 
 _RETRIES = 400
