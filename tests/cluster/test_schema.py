@@ -445,7 +445,9 @@ def test_status_is_a_subresource_with_columns(cluster: Cluster, namespace: str) 
     assert "1 of 1 replicas answers" in lines[1]
 
 
-@pytest.mark.parametrize("field", ["llmservice.spec", "llmservice.spec.gpu"])
+@pytest.mark.parametrize(
+    "field", ["llmservice.spec", "llmservice.spec.gpu", "llmservice.spec.gateway"]
+)
 def test_explain_reads_as_checked_in(cluster: Cluster, field: str) -> None:
     told = [line.rstrip() for line in cluster.kubectl("explain", field).splitlines()]
     checked_in = Path(__file__).parent / "explain" / f"{field}.txt"
