@@ -183,3 +183,23 @@ def test_a_new_image_replaces_one_pod_after_the_other(operator: Operator, kube: 
     assert (most, fewest) == (3, 2)
     (image,) = {p["spec"]["containers"][0]["image"] for p in _staying(kube)}
     assert image == "mine:2"
+
+
+def test_a_resource_goes_over_to_a_sqlite_and_back(operator: Operator, kube: Kube) -> None:
+    kube.create(services.minimal("kept"))
+    services.wait_ready(kube, "kept")
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    asked = {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "1Gi"}}}
+    kube.create({**claim, "spec": {**asked, "storageClassName": "none"}})
+
+    def replaced_by(strategy: str) -> bool:
+        return kube.there("Deployment", "kept")["spec"]["strategy"]["type"] == strategy
+
+    sqlite = {"database": {"sqlite": {"claimName": "data"}}}
+    kube.merge("LLMService", "kept", {"spec": {"rollout": {"strategy": "Replace"}}})
+    kube.merge("LLMService", "kept", {"spec": {"gateway": sqlite}})
+    eventually("the next pod waits for the end of the one before", lambda: replaced_by("Recreate"))
+
+    kube.merge("LLMService", "kept", {"spec": {"gateway": {"database": None}}})
+    eventually("it does not any more", lambda: replaced_by("RollingUpdate"))
+    services.wait_ready(kube, "kept")

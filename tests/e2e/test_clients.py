@@ -23,7 +23,7 @@ _LIMITING_PORT = 8080
 _STREAMS = 32
 _GRACE_SECONDS = 10
 _KEY = "sk-of-a-test-and-of-nobody-else"
-_A_MINUTE = 12  # requests
+_A_MINUTE = 20  # requests
 _BORN = """if True:
     import os, time
     fields = open("/proc/1/stat").read().rpartition(") ")[2].split()
@@ -246,7 +246,7 @@ def test_a_client_needs_a_key_is_limited_and_comes_again_by_itself(
     assert (wrong["status"], wrong["code"]) == (401, "invalid_api_key")
     assert wrong["class"] == "AuthenticationError"
     # Were they counted by each replica, twice as many would come through.
-    assert _A_MINUTE <= done["passed"] <= _A_MINUTE * (1 + done["seconds"] / 60) + 1
+    assert _A_MINUTE <= done["passed"] <= _A_MINUTE * (1 + done["seconds"] / 60) + 1, done
     assert (refused["status"], refused["class"]) == (429, "RateLimitError")
     assert refused["code"] == "rate_limit_exceeded"
     assert refused["headers"]["limit-requests"] == str(_A_MINUTE)

@@ -50,10 +50,11 @@ def redis_environment(service: LLMService) -> list[Manifest]:
     """What the server's container is told of it; the kubelet puts the password into the address."""
     if not service.spec.gateway.runs_redis:
         return []
-    host = f"{redis_name(service)}.{service.metadata.namespace}.svc"
+    # The bare name is the one that a pod's resolver finds at the first try.
+    address = f"redis://:$({PASSWORD})@{redis_name(service)}:{_PORT}/0"
     return [
         {"name": PASSWORD, "valueFrom": _password(service)},
-        {"name": URL, "value": f"redis://:$({PASSWORD})@{host}:{_PORT}/0"},
+        {"name": URL, "value": address},
     ]
 
 

@@ -535,7 +535,7 @@ def test_the_password_is_in_no_manifest_and_both_sides_read_one_secret() -> None
     told = {variable["name"]: variable for variable in server["env"]}
     names = [variable["name"] for variable in server["env"]]
     assert told["REDIS_PASSWORD"]["valueFrom"] == reference
-    assert told["REDIS_URL"]["value"] == "redis://:$(REDIS_PASSWORD)@qwen-redis.ml.svc:6379/0"
+    assert told["REDIS_URL"]["value"] == "redis://:$(REDIS_PASSWORD)@qwen-redis:6379/0"
     assert names.index("REDIS_PASSWORD") < names.index("REDIS_URL")  # or it is not put in
 
 
