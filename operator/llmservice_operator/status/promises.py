@@ -15,16 +15,21 @@ from llmservice_operator.status.patch import conditions_of
 
 # What the server reads of its environment by itself: engine.env may say it in place of the gateway.
 _KEYS, _REDIS = "API_KEY", "REDIS_URL"
+_OLDER = "pods that may be older than this serve as they did before"
 
 
 def promises(service: LLMService, observed: Observed, *, older: bool) -> Iterator[Condition]:
-    """older: what serves may be of an older spec."""
-    yield _guarded(service, observed, older=older)
-    if shared := _shared(service, observed):
-        yield shared
+    """older: what serves may be of an older spec, and does not do what only this one asks for."""
+    known = conditions_of(observed.resource.status)
+    for told in (_guarded(service), _shared(service, observed)):
+        if told is None:
+            continue
+        before = known.get(told.type, {}).get("status")
+        new = told.status == "True" and before != "True"
+        yield Condition(told.type, "False", Reason.ROLLING_OUT, _OLDER) if new and older else told
 
 
-def _guarded(service: LLMService, observed: Observed, *, older: bool) -> Condition:
+def _guarded(service: LLMService) -> Condition:
     kind, auth = ConditionType.GUARDED, service.spec.gateway.auth
     if auth is None and _KEYS not in _variables(service):
         words = (
@@ -34,9 +39,6 @@ def _guarded(service: LLMService, observed: Observed, *, older: bool) -> Conditi
     if auth and auth.anonymous:
         words = "who shows no key is served too, within gateway.limits.anonymous"
         return Condition(kind, "False", Reason.ANONYMOUS_ALLOWED, words)
-    if older and conditions_of(observed.resource.status).get(kind, {}).get("status") != "True":
-        words = "pods that may be older than this serve as they did before"
-        return Condition(kind, "False", Reason.ROLLING_OUT, words)
     return Condition(kind, "True", Reason.KEYS_WANTED, Reason.KEYS_WANTED.sentence)
 
 

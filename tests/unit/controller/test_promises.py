@@ -66,20 +66,24 @@ _OLDER = {  # the only pod may be of a spec without auth
 
 
 @pytest.mark.parametrize(("serving", "problems"), _OLDER.values(), ids=_OLDER)
-def test_that_keys_are_wanted_is_not_said_while_pods_serve_without(
+def test_what_the_spec_newly_asks_for_is_not_said_to_hold_while_older_pods_serve(
     serving: Child, problems: tuple[Problem, ...]
 ) -> None:
     metadata = {"name": "x", "namespace": "ns"}
-    spec = {"model": {"uri": "hf://a/b"}, "gateway": {"auth": _KEYS}}
+    gateway = {"auth": _KEYS, "redis": {"urlSecret": {"name": "redis"}}}
+    spec = {"model": {"uri": "hf://a/b"}, "gateway": gateway}
     service = LLMService.parse({"metadata": metadata, "spec": spec})
 
-    def told(before: str) -> tuple[str, str, str]:
-        condition = {"type": "Guarded", "status": before}
-        seen = observed(serving, pods=_READY, status={"conditions": [condition]})
-        return verdicts(compute(Situation(service, seen, problems, None, NOW)))["Guarded"]
+    def told(before: str) -> set[tuple[str, str]]:
+        kinds = ("Guarded", "LimitsShared")
+        conditions = [{"type": kind, "status": before} for kind in kinds]
+        seen = observed(serving, pods=_READY, status={"conditions": conditions})
+        found = verdicts(compute(Situation(service, seen, problems, None, NOW)))
+        return {found[kind][:2] for kind in kinds}
 
-    assert told("False")[:2] == ("False", "RollingOut")
-    assert told("True")[0] == "True"  # as they were, those pods want them too
+    assert told("False") == {("False", "RollingOut")}
+    # as they were, those pods did so too
+    assert told("True") == {("True", "KeysWanted"), ("True", "CountedTogether")}
 
 
 def test_of_several_replicas_without_redis_it_is_named_what_each_counts_alone() -> None:
