@@ -3,15 +3,18 @@
 There is one listening socket from the first moment to the last, and whoever serves takes it over.
 Promises: no connection is refused or dropped between the two, since those that come meanwhile wait
 in the socket; each that was accepted before is answered, whole, and closed; none is kept longer
-than a few seconds. Runs in a thread of its own; knows neither the engine nor the gateway.
+than a few seconds. A process that stands still, so that not even this answers, says on standard
+error where. Runs in a thread of its own; knows neither the engine nor the gateway.
 """
 
 import asyncio
+import faulthandler
 import json
 import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from llmservice_server.error_shapes import PREDICTIONS, openai_error, prediction_error
 from llmservice_server.loading.progress import date
@@ -20,6 +23,7 @@ from llmservice_server.loading.startup import Startup
 _BACKLOG = 128  # connections that may wait; the server that takes over sets its own
 _PATIENCE = 5.0  # seconds for a client to send its request, and to read the answer
 _RETRY_AFTER = 5  # seconds, where a whole start takes a minute or more
+_STILL = 30.0  # seconds in which no thread of Python's came to its turn
 _REASONS = {200: "OK", 503: "Service Unavailable"}
 _LOADS = {"api_status": "loading", "model_status": "loading", "gpu_status": "unknown"}
 _LOADING = "The model is still loading; send the request again later."
@@ -67,6 +71,7 @@ class Listener:
         try:
             self._loop.run_until_complete(self._until_all_are_answered())
         finally:
+            faulthandler.cancel_dump_traceback_later()
             self._loop.close()
 
     async def _end(self) -> None:
@@ -78,7 +83,10 @@ class Listener:
         self._ended.set()
 
     async def _until_all_are_answered(self) -> None:
-        await self._ended.wait()
+        while not self._ended.is_set():
+            faulthandler.dump_traceback_later(_STILL, file=2)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _PATIENCE)
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
 
