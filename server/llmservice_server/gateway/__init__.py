@@ -11,6 +11,7 @@ from llmservice_server.gateway.access_log import AccessLog
 from llmservice_server.gateway.admission import Admission
 from llmservice_server.gateway.asgi import App, Receive, Scope, Send
 from llmservice_server.gateway.bodies import bodies
+from llmservice_server.gateway.cache.layer import cache
 from llmservice_server.gateway.closing import Closing
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.drain import Drain
@@ -45,9 +46,11 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     Sanitize,
     Models,
     bodies,
+    # What is found is charged as a request, and takes no turn.
     toll,
+    cache,
     Admission,
-    # The cache stands here. The warm-up's own completion passes no layer.
+    # The warm-up's own completion passes no layer.
     WarmUp,
 )
 

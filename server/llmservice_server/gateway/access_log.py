@@ -6,6 +6,7 @@ template where one matched, and cut short where none did.
 
 import logging
 
+from llmservice_server.gateway.answers.given import answered_by
 from llmservice_server.gateway.asgi import Scope, header
 from llmservice_server.gateway.caller import caller_of
 from llmservice_server.gateway.context import Context
@@ -38,6 +39,7 @@ def _fields(exchange: Exchange) -> dict[str, object]:
         "key": caller and caller.key,
         "input_tokens": usage and usage.input_tokens,
         "output_tokens": usage and usage.output_tokens,
+        "answered_by": answered_by(exchange.scope),
         "first_token_seconds": first and round(first, 4),
         "error": exchange.error,
         "trace_id": exchange.trace_id,

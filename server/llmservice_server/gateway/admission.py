@@ -8,12 +8,11 @@ to the others. What costs the engine nothing passes. Nothing is done per chunk.
 """
 
 import asyncio
-from collections import deque
 
+from llmservice_server.gateway.ahead import Ahead
 from llmservice_server.gateway.asgi import (
     TRY_AGAIN_LATER,
     App,
-    Message,
     Receive,
     Scope,
     Send,
@@ -63,7 +62,7 @@ class Admission:
             if kind == "websocket":
                 await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
                 return
-            ahead = _Ahead(receive)
+            ahead = Ahead(receive)
             if not await self._turn_came(scope, ahead, send):
                 return
             receive = ahead.receive
@@ -72,7 +71,7 @@ class Admission:
         finally:
             self._turns.end()
 
-    async def _turn_came(self, scope: Scope, ahead: "_Ahead", send: Send) -> bool:
+    async def _turn_came(self, scope: Scope, ahead: Ahead, send: Send) -> bool:
         turns, caller = self._turns, caller_of(scope)
         tenant, weight = (caller.tenant, caller.plan.weight) if caller else ("", 1)
         full = turns.waiting >= self._limits.waiting
@@ -102,21 +101,6 @@ class Admission:
         else:
             await _refuse(send, f"no turn came in {self._limits.wait_seconds} s")
         return False
-
-
-class _Ahead:
-    """Listens for the client's leaving ahead of the application, which gets all that was heard."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._heard: deque[Message] = deque()
-
-    async def until_gone(self) -> None:
-        while not self._heard or self._heard[-1]["type"] != "http.disconnect":
-            self._heard.append(await self._receive())
-
-    async def receive(self) -> Message:
-        return self._heard.popleft() if self._heard else await self._receive()
 
 
 async def _refuse(send: Send, why: str) -> None:

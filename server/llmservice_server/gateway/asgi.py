@@ -69,6 +69,17 @@ def after_startup(send: Send, started: Callable[[], None]) -> Send:
     return send_and_tell
 
 
+def before_stop(send: Send, stop: Callable[[], Awaitable[None]]) -> Send:
+    """The lifespan's send, awaiting ``stop`` before the server's process is let go."""
+
+    async def send_then(message: Message) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            await stop()
+        await send(message)
+
+    return send_then
+
+
 def again(message: Message, receive: Receive) -> Receive:
     """What gives this message of a body once more, and then whatever the client does."""
     first: Message | None = message

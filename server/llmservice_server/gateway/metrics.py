@@ -8,7 +8,7 @@ some ten microseconds and a chunk nothing. ``METRICS`` is all of them.
 import time
 from collections import Counter as Tally
 from collections.abc import Iterator
-from functools import cache
+from functools import cache as cached
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from llmservice_server import gpu_memory
+from llmservice_server.gateway.cache import metrics as cache
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.exchange import Exchange
 from llmservice_server.gateway.history import METRICS as HISTORY
@@ -100,6 +101,7 @@ METRICS: tuple[MetricWrapperBase | _GpuMemory, ...] = (
     *toll.METRICS,
     *BILLED,
     *HISTORY,
+    *cache.METRICS,
 )
 
 
@@ -162,12 +164,12 @@ class _Series:
         self.output_tokens = _output_tokens.labels(route)
 
 
-@cache  # bounded as the labels are
+@cached  # bounded as the labels are
 def _series(route: str, method: str, status: int, streaming: bool) -> _Series:  # noqa: FBT001
     return _Series(route, method, status, streaming=streaming)
 
 
-@cache
+@cached
 def _error(route: str, kind: str) -> Counter:
     return _errors.labels(route, kind)
 

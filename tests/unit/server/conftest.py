@@ -1,4 +1,6 @@
-"""What is kept, is tested on SQLite and on a real PostgreSQL, with a database for each test."""
+"""A real Redis for a session, empty for each test; SQLite and a real PostgreSQL, with a database
+for each test of what is kept.
+"""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -12,6 +14,7 @@ from llmservice_server.store.address import Address, Postgres, Sqlite
 from llmservice_server.store.database import Database
 
 from dev.postgres import Postgres as Server
+from dev.redis import Redis
 
 _numbers = count(1)
 _PATIENCE = 60  # seconds of a transaction: a busy machine is no fault of the code
@@ -69,3 +72,24 @@ async def replica(address: Address) -> AsyncIterator[Callable[[], Database]]:
 @pytest.fixture
 def database(replica: Callable[[], Database]) -> Database:
     return replica()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    try:
+        server = Redis()
+    except ClusterError as error:
+        pytest.skip(str(error))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def redis(redis_server: Redis) -> Redis:
+    """It runs and holds nothing, whatever the test before did to it."""
+    redis_server.close()
+    redis_server.start()
+    return redis_server

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 
 from pydantic import TypeAdapter, ValidationError
 
+from llmservice_server.gateway.streaming import asks_for_stream
+
 _BYTES = 4  # of English and of most code; what is written in fewer tokens is given back
 _MEDIUM = 1000  # tokens
 _MEDIA_FIELDS = frozenset({"data", "file_data", "b64_json"})
@@ -38,7 +40,6 @@ _READING = frozenset(
     }
 )
 _whole: TypeAdapter[int] = TypeAdapter(int)  # as lax as the engine is
-_flag: TypeAdapter[bool] = TypeAdapter(bool)
 
 
 class Ask(NamedTuple):
@@ -65,7 +66,7 @@ def ask_of(path: str, query: bytes, document: Mapping[str, Any] | None) -> Ask |
         document = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
     model = document.get("model")
     named = model if isinstance(model, str) else None
-    streams = path == "/stream" or _true(document.get("stream"))
+    streams = asks_for_stream(path, document)
     prompt = tokens(document)
     if path in _READING:
         return Ask(prompt, streams=streams, model=named)
@@ -134,12 +135,3 @@ def _int(value: object) -> int | None:
         return max(_whole.validate_python(value), 0)
     except ValidationError:
         return None
-
-
-def _true(value: object) -> bool:
-    if value is None or value.__class__ is bool:
-        return bool(value)
-    try:
-        return _flag.validate_python(value)
-    except ValidationError:
-        return False

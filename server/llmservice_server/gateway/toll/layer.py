@@ -25,12 +25,14 @@ from llmservice_server.gateway.asgi import (
     Scope,
     Send,
     answer_error,
-    header,
+    before_stop,
 )
+from llmservice_server.gateway.cache.asked import Asking, Use, note_found
 from llmservice_server.gateway.caller import Caller, caller_of
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.exchange import Exchange, when_ended
 from llmservice_server.gateway.sanitize import document_of, replaced
+from llmservice_server.gateway.streaming import streams
 from llmservice_server.gateway.toll import answer
 from llmservice_server.gateway.toll.billed import Billed
 from llmservice_server.gateway.toll.charges import Wanted, beyond, bound, charges, reserved
@@ -52,7 +54,6 @@ from llmservice_server.gateway.usage import Usage
 
 _LEDGER_SECONDS = 3.0
 _TRIES = 3
-_EVENTS = "text/event-stream"  # for which /api/chat may be asked by its header
 _RETRY_AFTER = (b"retry-after", b"2")
 _ANYBODY = Plan(name="anybody")  # of those whom nothing identifies, since nobody asks who they are
 
@@ -93,11 +94,13 @@ class Toll:
         self._limits = limits if auth else limits.model_copy(update={"anonymous": nobody})
         self._model = context.config.served_name
         self._orders, self._clock = count(), Clock()
+        config = context.config
+        self._shares = Asking(config) if config.cache and config.redis.url else None
         self._seeding: dict[tuple[str, str], asyncio.Task[Seed]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, self._until_shutdown(send))
+            await self._app(scope, receive, before_stop(send, self._counters.close))
             return
         caller = caller_of(scope)
         if caller is None:
@@ -123,7 +126,7 @@ class Toll:
                 limited.labels(charge.what.value, caller.plan.name).inc()
                 await _refuse(scope, send, answer.too_large(charge))
                 return
-        order = Order(str(next(self._orders)), made)
+        order = Order(str(next(self._orders)), made, lookup=self._lookup(scope))
         try:
             order, verdict = await self._take(order, caller)
         except UnavailableError as error:
@@ -133,6 +136,8 @@ class Toll:
             limited.labels(order.charges[verdict.refused].what.value, caller.plan.name).inc()
             await _refuse(scope, send, answer.refusal(order, verdict, verdict.refused))
             return
+        if order.lookup and made:
+            note_found(scope, verdict.found)
         taken = _Taken(caller, order, verdict, wanted)
         if self._ledger and taken.monthly:
             self._ledger.reserve(caller.user or "", verdict.month, 1, wanted.tokens)
@@ -152,8 +157,12 @@ class Toll:
         ask = ask_of(scope["path"], scope["query_string"], document_of(scope))
         if ask is None:
             return None
-        streams = ask.streams or _EVENTS in (header(scope, b"accept") or "")
-        return ask._replace(model=ask.model or self._model, streams=streams)
+        return ask._replace(model=ask.model or self._model, streams=streams(scope))
+
+    def _lookup(self, scope: Scope) -> str | None:
+        """What the cache would look up, in the same round trip."""
+        asked = self._shares and self._shares.of(scope)
+        return asked.key if asked and asked.use is Use.FULL else None
 
     async def _take(self, order: Order, caller: Caller) -> tuple[Order, Verdict]:
         """With what the ledger says, where the month's counters are not known.
@@ -223,16 +232,6 @@ class Toll:
                 reserved_tokens=tokens if taken.monthly else 0,
             )
         )
-
-    def _until_shutdown(self, send: Send) -> Send:
-        """What is still to be settled is, before the server's process is let go."""
-
-        async def send_then(message: Message) -> None:
-            if message["type"] == "lifespan.shutdown.complete":
-                await self._counters.close()
-            await send(message)
-
-        return send_then
 
 
 @dataclass(frozen=True, slots=True)

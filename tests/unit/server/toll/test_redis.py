@@ -29,8 +29,8 @@ from llmservice_server.gateway.toll.redis import RedisCounters
 from llmservice_server.gateway.toll.wire import RedisDownError
 
 from dev.redis import Redis
+from tests.unit.server.redis_words import say
 from tests.unit.server.small_engine import until
-from tests.unit.server.toll.conftest import say
 from tests.unit.server.toll.replica import QUOTA
 from tests.unit.server.toll.test_model import CLOCK
 from tests.unit.server.toll.words import NOTHING, Memory, charge, order, passed, taken
