@@ -47,7 +47,7 @@ _Pair = tuple[Waves, Waves]
 
 async def measure(rounds: int, folder: Path) -> list[Figure]:
     weights, root = model.prepare(), image.unpacked()
-    commands = (_ours(root, weights, folder), _bare(root, weights, folder))
+    commands = (ours(root, weights, folder), _bare(root, weights, folder))
     async with AsyncExitStack() as stack:
         say(f"engine: {OURS} and {BARE} start …")
         servers = [await stack.enter_async_context(running(c, folder)) for c in commands]
@@ -95,11 +95,12 @@ def _first(what: str, own: Sequence[Waves], bare: Sequence[Waves]) -> Figure:
     return Figure(what, ours, "ms", others, BARE, "difference", target=0.3)
 
 
-def _ours(root: Path, weights: Path, folder: Path) -> Command:
+def ours(root: Path, weights: Path, folder: Path, **parts: object) -> Command:
+    """parts: of the configuration, beside the usual ones."""
     port = free_port()
     served = {"uri": "file:///mnt", "source": image.MODEL, "servedName": request.MODEL}
     config = {"model": served, "engine": {"args": _ARGS}, "port": port}
-    config |= {"drain": {"graceSeconds": 0}}
+    config |= {"drain": {"graceSeconds": 0}, **parts}
     file = folder / "engine.yaml"  # JSON is YAML
     file.write_text(json.dumps(config))
     folder.chmod(0o755)  # the image's user reads it

@@ -19,6 +19,7 @@ from llmservice_server.gateway.exchange import Exchanges
 from llmservice_server.gateway.health import Health
 from llmservice_server.gateway.history import history
 from llmservice_server.gateway.hosts import Hosts
+from llmservice_server.gateway.idempotency.layer import idempotency
 from llmservice_server.gateway.identity.layer import identity
 from llmservice_server.gateway.identity.models import Models
 from llmservice_server.gateway.kept import kept
@@ -46,6 +47,8 @@ LAYERS: tuple[Callable[[App, Context], App], ...] = (
     Sanitize,
     Models,
     bodies,
+    # What is given again was charged when it ran.
+    idempotency,
     # What is found is charged as a request, and takes no turn.
     toll,
     cache,

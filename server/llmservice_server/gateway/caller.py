@@ -42,5 +42,13 @@ def caller_of(scope: Scope) -> Caller | None:
     return cast("Caller | None", scope.get("state", {}).get(_PLACE))
 
 
+def tenant_of(scope: Scope) -> str:
+    """Where nobody asks who calls, an address is a tenant."""
+    if caller := caller_of(scope):
+        return caller.tenant
+    client = scope.get("client")
+    return f"address:{client[0] if client else ''}"
+
+
 def note(scope: Scope, caller: Caller) -> None:
     scope.setdefault("state", {})[_PLACE] = caller

@@ -32,6 +32,11 @@ _KINDS = {
     503: (503, "service_unavailable"),
     504: (503, "service_unavailable"),
 }
+# By the type of error: what the gateway alone says.
+_OURS = {
+    "idempotency_key_in_use": (409, "idempotency_key_in_use"),
+    "idempotency_key_reused": (422, "idempotency_key_reused"),
+}
 _WRONG, _BROKEN = (400, "validation_error"), (500, "internal_server_error")
 _ABOUT_THE_BODY = frozenset({b"content-type", b"content-length"})
 _RETRY_AFTER = (b"retry-after", b"1")
@@ -98,8 +103,9 @@ def predict_error(
     status: int, said: object, request_id: str | None
 ) -> tuple[int, dict[str, object]]:
     """The status and body for an error of this status whose body was this document."""
-    status, kind = _KINDS.get(status, _BROKEN if status >= 500 else _WRONG)
     error = _error(said)
+    usual = _KINDS.get(status, _BROKEN if status >= 500 else _WRONG)
+    status, kind = _OURS.get(str(error.get("type")), usual)
     message = str(error.get("message") or kind.replace("_", " "))
     now = loading.date(time.time())
     field = error.get("param")

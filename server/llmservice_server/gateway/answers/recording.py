@@ -7,7 +7,7 @@ at once, and that all which are being kept together are no larger than theirs.
 import time
 
 from llmservice_server.gateway.answers.recorded import Recorded, kept_headers
-from llmservice_server.gateway.asgi import Message
+from llmservice_server.gateway.asgi import Message, Receive
 
 
 class Recordings:
@@ -19,16 +19,18 @@ class Recordings:
 
 
 class Recording:
-    """``answer`` is there once it is whole. ``lost``: it is too large to be kept."""
+    """``answer`` is there once it is whole. ``lost``: it is too large to be kept. ``left``: its
+    client did, so that what is whole may be no answer.
+    """
 
-    __slots__ = ("_all", "_pieces", "_size", "_start", "answer", "lost")
+    __slots__ = ("_all", "_pieces", "_size", "_start", "answer", "left", "lost")
 
     def __init__(self, of: Recordings) -> None:
         self._all = of
         self._start: Message | None = None
         self._pieces: list[bytes] = []
         self._size = 0
-        self.lost = False
+        self.lost = self.left = False
         self.answer: Recorded | None = None
 
     def hear(self, message: Message) -> None:
@@ -42,6 +44,15 @@ class Recording:
                 body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
                 self.end()
                 self.answer = Recorded(self._start["status"], headers, body, int(time.time()))
+
+    def listening(self, receive: Receive) -> Receive:
+        async def receive_and_note() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.left = True
+            return message
+
+        return receive_and_note
 
     def end(self) -> None:
         """Hold nothing of it any more."""

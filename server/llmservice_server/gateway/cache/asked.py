@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from llmservice_server.config import Plan, ServerConfig
 from llmservice_server.gateway.asgi import Scope
-from llmservice_server.gateway.caller import caller_of
+from llmservice_server.gateway.caller import caller_of, tenant_of
 from llmservice_server.gateway.sanitize import document_of
 from llmservice_server.gateway.streaming import streams
 
@@ -80,9 +80,8 @@ class Asking:
             return Asked(Use.BYPASS)
         if plan.cache != "always" and not deterministic(path, document):
             return Asked(Use.BYPASS)
-        client = scope.get("client")
         where = [
-            caller.tenant if caller else f"address:{client[0] if client else ''}",
+            tenant_of(scope),
             path,
             scope["query_string"].decode("latin-1"),
             scope["state"].get("model") or document.get("model"),

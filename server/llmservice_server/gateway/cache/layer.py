@@ -169,27 +169,21 @@ class Cache:
         self, key: str, flight: Flight | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Ask the engine, and keep what it answers where that is to be kept."""
-        recording, left = Recording(self._recordings), False
-
-        async def receive_and_note() -> Message:
-            nonlocal left
-            message = await receive()
-            left = left or message["type"] == "http.disconnect"
-            return message
+        recording = Recording(self._recordings)
 
         async def send_and_keep(message: Message) -> None:
             recording.hear(message)
             if recording.lost:
                 if flight:
                     self._flights.dissolve(flight)
-            elif (answer := recording.answer) and not left and storable(answer):
+            elif (answer := recording.answer) and not recording.left and storable(answer):
                 self._answers.keep(key, answer)
                 if flight:
                     self._flights.land(flight, answer)
             await send(message)
 
         try:
-            await self._app(scope, receive_and_note, send_and_keep)
+            await self._app(scope, recording.listening(receive), send_and_keep)
         finally:
             recording.end()
             if flight:

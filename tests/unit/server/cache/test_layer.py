@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,11 +44,7 @@ async def test_without_the_tenant_in_the_key_answers_would_leak(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That the assertion above can fail."""
-
-    class _Nobody:
-        plan, tenant = Plan(name="p"), "everybody"
-
-    monkeypatch.setattr(asked, "caller_of", lambda _: _Nobody())  # type: ignore[misc]
+    monkeypatch.setattr(asked, "tenant_of", lambda _: "everybody")
     await world.ask()
     assert number(await world.ask(user="bob")) == 1
 
@@ -335,6 +333,21 @@ async def test_a_hit_is_a_request_of_the_limits_and_no_tokens() -> None:
     assert [status_of(one) for one in answers[:3]] == ["fwd=miss", "hit", "hit"]
     left = [int(one.headers["x-ratelimit-remaining-requests"]) for one in answers]
     assert left == [2, 1, 0, 0]
+
+
+def test_without_redis_nothing_of_redis_is_imported() -> None:
+    code = (
+        "import sys\n"
+        "from llmservice_server.config import CacheConfig, IdempotencyConfig\n"
+        "from llmservice_server.gateway import Gateway\n"
+        "from tests.unit.server.layer import context\n"
+        "kept = context(cache=CacheConfig(), idempotency=IdempotencyConfig())\n"
+        "Gateway(kept.engine, kept)\n"
+        "print(*sys.modules)\n"
+    )
+    ran = [sys.executable, "-c", code]
+    loaded = subprocess.run(ran, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert {"hiredis", "redis", "sqlalchemy"}.isdisjoint(loaded.split())
 
 
 async def test_where_no_cache_is_configured_there_is_no_layer() -> None:
