@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from prometheus_client import Counter
 
+from llmservice_server.gateway.answers.given import answered_by
 from llmservice_server.gateway.asgi import header
 from llmservice_server.gateway.bodies import bodies_of
 from llmservice_server.gateway.caller import Caller, caller_of
@@ -91,7 +92,7 @@ class History:
                 status=exchange.status,
                 error=exchange.error,
                 streaming=exchange.streaming,
-                answered_by=None,
+                answered_by=answered_by(exchange.scope),
                 input_tokens=usage and usage.input_tokens,
                 output_tokens=usage and usage.output_tokens,
                 first_token_seconds=exchange.first_token_seconds,

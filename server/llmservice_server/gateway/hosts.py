@@ -15,6 +15,7 @@ _MAX_AGE = (b"access-control-max-age", b"600")  # seconds; the answer may change
 # Beside those that a browser shows a page anyway.
 _SHOWN = (
     *(b"x-request-id", b"retry-after", b"x-should-retry", b"www-authenticate"),
+    *(b"cache-status", b"age", b"idempotent-replayed"),
     *(b"x-ratelimit-%b-requests" % what for what in (b"limit", b"remaining", b"reset")),
     *(b"x-ratelimit-%b-tokens" % what for what in (b"limit", b"remaining", b"reset")),
 )

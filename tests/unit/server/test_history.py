@@ -15,8 +15,10 @@ import httpx2
 import pytest
 from llmservice_server.config import (
     AuthConfig,
+    CacheConfig,
     DatabaseConfig,
     HistoryConfig,
+    IdempotencyConfig,
     Place,
     Plan,
     Rates,
@@ -93,6 +95,31 @@ async def test_each_request_is_kept_with_who_asked_and_how_it_went(
     assert 0 < streamed.first_token_seconds <= streamed.seconds < 10
     assert whole.at < streamed.at
     assert whole.replica == streamed.replica != ""
+
+
+async def test_what_was_given_again_is_kept_as_that_and_took_no_tokens(
+    database_config: DatabaseConfig, tmp_path: Path
+) -> None:
+    parts: dict[str, Any] = {"cache": CacheConfig(), "idempotency": IdempotencyConfig()}
+    parts |= {"database": database_config, "history": HistoryConfig()}
+    auth = auth_of(tmp_path, plans=(Plan(name="default", keep_bodies=True),))
+    async with running(auth=auth, **parts) as server:
+        said = {"model": "small", "prompt": "hello"}
+        again = {**bearer(), "idempotency-key": "k"}
+        for body, headers in (
+            *(({**said, "temperature": 0}, bearer()),) * 2,
+            *((said, again),) * 2,
+        ):
+            answer = await server.client.post(_COMPLETIONS, json=body, headers=headers)
+            assert answer.status_code == 200
+        kept = await _whole(server, 4)
+    assert [(one.answered_by, one.input_tokens, one.output_tokens) for one in kept] == [
+        (None, 5, 2),
+        ("cache", 0, 0),
+        (None, 5, 2),
+        ("idempotency", 0, 0),
+    ]
+    assert len({one.answered for one in kept}) == 1
 
 
 async def test_who_shows_no_good_key_fills_no_history(
