@@ -34,7 +34,7 @@ def _programs() -> None:
 
 
 @asynccontextmanager
-async def _prometheus(folder: Path, port: int) -> AsyncIterator[httpx2.AsyncClient]:
+async def prometheus(folder: Path, port: int) -> AsyncIterator[httpx2.AsyncClient]:
     """One that scrapes this port."""
     config, own = folder / "prometheus.yml", free_port()
     config.write_text(_CONFIG.format(port=port))
@@ -53,7 +53,7 @@ async def _prometheus(folder: Path, port: int) -> AsyncIterator[httpx2.AsyncClie
         await process.wait()
 
 
-async def _until(prometheus: httpx2.AsyncClient, query: str, value: str) -> None:
+async def until(prometheus: httpx2.AsyncClient, query: str, value: str) -> None:
     """Prometheus answers the query with this value."""
     async with asyncio.timeout(_LIMIT):
         while True:
@@ -72,16 +72,16 @@ async def test_what_prometheus_scrapes_is_what_happened(tmp_path: Path) -> None:
     async with (
         served(SmallEngine()) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
-        _prometheus(tmp_path, server.port) as prometheus,
+        prometheus(tmp_path, server.port) as watching,
     ):
-        await _until(prometheus, "up", "1")
-        await _until(prometheus, "model_loaded", "1")
+        await until(watching, "up", "1")
+        await until(watching, "model_loaded", "1")
         labels = {"route": "/v1/completions"}
         before = REGISTRY.get_sample_value("llmservice_output_tokens_total", labels) or 0
         for _ in range(3):
             assert (await client.post("/v1/completions", json=body)).is_success
         query = 'llmservice_output_tokens_total{route="/v1/completions"}'
-        await _until(prometheus, query, f"{before + 12:g}")
+        await until(watching, query, f"{before + 12:g}")
 
 
 async def test_promtool_has_nothing_to_complain_of() -> None:
