@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import aiohttp
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -22,10 +21,6 @@ from llmservice_server.engines.proxy.forward import ROUTES, Forward
 from llmservice_server.engines.proxy.upstreams import Upstreams
 from llmservice_server.gateway.asgi import Receive, Scope, Send
 
-_BUFFER = 1 << 14  # bytes of an upstream's answer that wait for a slow client, twice
-# Below the 5 s after which uvicorn, and so vLLM, closes a connection that is idle: a request that
-# meets the closing one is lost, and not sent again to the same upstream.
-_KEPT_SECONDS = 4.0
 _log = logging.getLogger("llmservice.upstream")
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -48,10 +43,8 @@ class Application:
     """An ASGI application; ``fastapi`` is where more routes go."""
 
     def __init__(self, config: EngineConfig, upstreams: Upstreams, *, docs: bool = True) -> None:
-        self._timeouts = config.timeouts
         self._upstreams = upstreams
         self._forward = Forward(upstreams, config.timeouts)
-        self._session: aiohttp.ClientSession | None = None
         self._began = int(time.time())
         document = "/openapi.json" if docs else None  # without it there is no /docs either
         self.fastapi = FastAPI(title="LLMService", openapi_url=document, lifespan=self._lifespan)
@@ -71,28 +64,19 @@ class Application:
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None]:
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            read_bufsize=_BUFFER,
-        )
-        async with session:
-            self._session = session
-            self._forward.use(session)
-            listing = asyncio.create_task(self._upstreams.keep_listed(session))
-            yield
-            listing.cancel()
-            with suppress(asyncio.CancelledError):
-                await listing
+        listing = asyncio.create_task(self._upstreams.keep_listed())
+        yield
+        listing.cancel()
+        with suppress(asyncio.CancelledError):
+            await listing
+        self._upstreams.close()
 
     async def _list(self) -> Response:
         """Every model of every upstream. Before one of them was reached, it is looked whether one
         is.
         """
-        if not self._upstreams.reached and self._session is not None:
-            faults = await self._upstreams.look(self._session)
+        if not self._upstreams.reached:
+            faults = await self._upstreams.look()
             if not self._upstreams.reached:
                 _log.warning("no upstream can be reached: %s", "; ".join(faults))
                 return _response(failure.unavailable("No upstream can be reached."))

@@ -4,6 +4,7 @@ Of the body nothing else is read and nothing else is changed.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
@@ -28,7 +29,16 @@ def model_of(body: bytes) -> str:
         raise BodyError(f"The body is not JSON: {error}") from None
     if not isinstance(read, dict):
         raise BodyError('The body is not a JSON object; write {"model": "NAME", …}')
-    name = cast("dict[str, object]", read).get("model")
+    return model_in(cast("dict[str, object]", read))
+
+
+def model_in(document: Mapping[str, object]) -> str:
+    """The same of a body that was read already.
+
+    Raises:
+        BodyError: there is none.
+    """
+    name = document.get("model")
     if not isinstance(name, str) or not name:
         raise BodyError('The body names no model; write "model": "NAME"')
     return name

@@ -14,8 +14,8 @@ import orjson
 from llmservice_server import termination
 from llmservice_server.gateway.asgi import Send, answer_json
 
-_RETRY_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
-_RETRY = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?|[A-Za-z]{3}, [0-9A-Za-z: ]{20,30}|true|false")
+_RETRY_HEADERS = (b"retry-after", b"retry-after-ms", b"x-should-retry")
+_RETRY = re.compile(rb"[0-9]{1,6}(\.[0-9]{1,3})?|[A-Za-z]{3}, [0-9A-Za-z: ]{20,30}|true|false")
 _WORD = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}")
 _ACCOUNT = re.compile(r"\b(org|proj|user|acct)[-_][A-Za-z0-9]{6,}|https?://\S+")
 _SHOWN = 1000  # characters of an upstream's message that its client reads
@@ -87,7 +87,7 @@ def no_such_model(name: str, names: list[str]) -> Failure:
     )
 
 
-def refused(status: int, headers: Mapping[str, str], body: bytes, key: str | None) -> Failure:
+def refused(status: int, headers: Mapping[bytes, bytes], body: bytes, key: str | None) -> Failure:
     """What an upstream's answer becomes whose status is no success."""
     if status in _TELLS_OF_KEYS:
         message = "The upstream does not let this server in; its operator has to mend the key."
@@ -101,7 +101,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str | Non
     kind, code = _word(told.get("type")), _word(told.get("code"))
     param = told.get("param")
     back = [
-        (name.encode(), value.encode())
+        (name, value)
         for name in _RETRY_HEADERS
         if (value := headers.get(name)) and _RETRY.fullmatch(value)
     ]

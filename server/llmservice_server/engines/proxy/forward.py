@@ -11,17 +11,18 @@ import logging
 import time
 from contextlib import suppress
 
-import aiohttp
-
 from llmservice_server.config import TimeoutsConfig
 from llmservice_server.engines.proxy import failure
-from llmservice_server.engines.proxy.body import BodyError, model_of, renamed
+from llmservice_server.engines.proxy.body import BodyError, model_in, model_of, renamed
+from llmservice_server.engines.proxy.connection import Answer, BrokenError
+from llmservice_server.engines.proxy.dial import UnreachableError
 from llmservice_server.engines.proxy.events import Events, error_event
 from llmservice_server.engines.proxy.failure import Failure
 from llmservice_server.engines.proxy.upstream import Upstream
 from llmservice_server.engines.proxy.upstreams import Upstreams
 from llmservice_server.engines.proxy.watch import Watch, Why
 from llmservice_server.gateway.asgi import Headers, Message, Receive, Scope, Send
+from llmservice_server.gateway.sanitize import document_of
 
 ROUTES = {
     "/v1/chat/completions": "Chat, streamed or whole",
@@ -37,15 +38,14 @@ ROUTES = {
 """What is forwarded. Routes that spend or keep more than an answer (files, batches) are not."""
 
 # Of the request. The client's authorization is meant for us, its cookies and addresses for nobody.
-_PASS_UP = {
-    name.encode(): name
-    for name in (
-        *("accept", "x-request-id", "traceparent", "tracestate", "idempotency-key"),
-        *("openai-beta", "anthropic-beta", "anthropic-version"),
-    )
-}
+_PASS_UP = frozenset(
+    {
+        *(b"accept", b"x-request-id", b"traceparent", b"tracestate", b"idempotency-key"),
+        *(b"openai-beta", b"anthropic-beta", b"anthropic-version"),
+    }
+)
 # Of the answer. Cookies, and what tells of our account, stay here.
-_PASS_DOWN = ("content-type", "content-encoding", "content-disposition")
+_PASS_DOWN = (b"content-type", b"content-encoding", b"content-disposition")
 _WHOLE = 1 << 20  # bytes of an answer that are read before the first is sent
 _REFUSAL = 1 << 16  # bytes of an upstream's error that are looked at
 _STREAM_HEADERS: Headers = (
@@ -69,25 +69,22 @@ class Forward:
     def __init__(self, upstreams: Upstreams, timeouts: TimeoutsConfig) -> None:
         self._upstreams = upstreams
         self._timeouts = timeouts
-        self._session: aiohttp.ClientSession | None = None
-
-    def use(self, session: aiohttp.ClientSession) -> None:
-        """Before the first request."""
-        self._session = session
+        self._shortest = min(timeouts.first_byte_seconds, timeouts.idle_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
         if body is None:
             return
+        document = document_of(scope)
         try:
-            model = model_of(body)
+            model = model_of(body) if document is None else model_in(document)
         except BodyError as error:
             await failure.bad_request(str(error)).answer(send)
             return
         if not self._upstreams.serve(model):
             await self._unknown(model).answer(send)
             return
-        watch = Watch(receive)
+        watch = Watch(receive, self._shortest)
         try:
             found = await self._ask_in_turn(_Exchange(scope, send, watch, model, body))
         except BodyError as error:
@@ -110,7 +107,6 @@ class Forward:
 
     async def _ask_in_turn(self, exchange: "_Exchange") -> Failure | None:
         """What to answer; None where an upstream's answer was forwarded."""
-        assert self._session is not None  # noqa: S101  the lifespan came first
         asked: list[Upstream] = []
         found: Failure | None = None
         while len(asked) < _ATTEMPTS:
@@ -118,7 +114,7 @@ class Forward:
             if upstream is None:
                 break
             asked.append(upstream)
-            found = await exchange.attempt(upstream, self._session, self._timeouts)
+            found = await exchange.attempt(upstream, self._timeouts)
             if found is None or not found.again:
                 return found
         if found is not None:
@@ -140,13 +136,11 @@ class _Exchange:
         self._begun = False  # whether the client was sent anything
         self._events = False  # and whether that is a stream
 
-    async def attempt(
-        self, upstream: Upstream, session: aiohttp.ClientSession, timeouts: TimeoutsConfig
-    ) -> Failure | None:
+    async def attempt(self, upstream: Upstream, timeouts: TimeoutsConfig) -> Failure | None:
         """Ask one upstream. Returns what went wrong while nothing had been sent."""
         trial, told = upstream.begin(), False
         try:
-            found = await self._ask(upstream, session, timeouts)
+            found = await self._ask(upstream, timeouts)
             told = True
         finally:
             upstream.end()
@@ -161,24 +155,18 @@ class _Exchange:
         await self._break_off(found)
         return None
 
-    async def _ask(
-        self, upstream: Upstream, session: aiohttp.ClientSession, timeouts: TimeoutsConfig
-    ) -> Failure | None:
+    async def _ask(self, upstream: Upstream, timeouts: TimeoutsConfig) -> Failure | None:
         """What went wrong, before or after the first byte."""
         body = self._body
         if (name := upstream.models[self.model]) != self.model:
             body = renamed(body, name)
-        response: aiohttp.ClientResponse | None = None
+        answer: Answer | None = None
         try:
             self._watch.within(timeouts.first_byte_seconds)
-            response = await session.post(
-                upstream.url(self._path),
-                data=body,
-                headers=self._headers(upstream),
-                proxy=upstream.proxy,
-                allow_redirects=False,
-            )
-            return await self._take(response, upstream, timeouts)
+            seconds = timeouts.connect_seconds
+            answer = await upstream.post(self._path, self._fields(), body, seconds)
+            await answer.begun()
+            return await self._take(answer, upstream, timeouts)
         except asyncio.CancelledError:
             match self._watch.caught():
                 case None:
@@ -187,45 +175,44 @@ class _Exchange:
                     raise _Left from None
                 case Why.LATE:
                     return failure.late("The upstream took too long.")
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except UnreachableError as error:
             _log.info("%s: %s", upstream.name, error)
             return failure.unavailable("The upstream cannot be reached.")
-        except (aiohttp.ClientError, OSError) as error:
-            _log.info("%s: %s: %s", upstream.name, type(error).__name__, error)
+        except BrokenError as error:
+            _log.info("%s: %s", upstream.name, error)
             return failure.broken("The upstream broke its answer off.")
         finally:
-            if response is not None:
-                response.close()  # ends what is still coming; a whole answer's connection is kept
+            if answer is not None:
+                answer.close()
 
-    def _headers(self, upstream: Upstream) -> dict[str, str]:
-        headers = {**upstream.headers, "content-type": "application/json"}
-        for name, value in self._given:
-            if passed := _PASS_UP.get(name):
-                headers[passed] = value.decode("latin-1")
-        return headers
+    def _fields(self) -> bytes:
+        """The lines of the client's head that go on."""
+        given = {name: value for name, value in self._given if name in _PASS_UP}
+        given.setdefault(b"accept", b"*/*")
+        return b"".join([b"%b: %b\r\n" % pair for pair in given.items()])
 
     async def _take(
-        self, response: aiohttp.ClientResponse, upstream: Upstream, timeouts: TimeoutsConfig
+        self, answer: Answer, upstream: Upstream, timeouts: TimeoutsConfig
     ) -> Failure | None:
         until = time.monotonic() + timeouts.first_byte_seconds
-        if not 200 <= response.status < 300:
-            told = await _beginning(response.content)
-            found = failure.refused(response.status, response.headers, told, upstream.key)
-            if response.status == 429:
+        if not 200 <= answer.status < 300:
+            told = await _beginning(answer)
+            found = failure.refused(answer.status, answer.headers, told, upstream.key)
+            if answer.status == 429:
                 upstream.limited(found.retry_after)
             return found
-        piece = await response.content.readany()
+        piece = await answer.piece()
         if piece:
             upstream.breaker.succeeded()  # not only at a long stream's end
         self._watch.within(timeouts.idle_seconds)
-        kind = response.headers.get("content-type", "")
-        if "content-encoding" in response.headers:
-            kind = ""  # although it was asked for none: bytes that cannot be looked into
-        if kind.startswith("text/event-stream"):
-            return await self._stream(response.content, piece)
-        return await self._whole(response, piece, kind, until)
+        kind = answer.headers.get(b"content-type", b"")
+        if b"content-encoding" in answer.headers:
+            kind = b""  # although it was asked for none: bytes that cannot be looked into
+        if kind.startswith(b"text/event-stream"):
+            return await self._stream(answer, piece)
+        return await self._whole(answer, piece, kind, until)
 
-    async def _stream(self, content: aiohttp.StreamReader, piece: bytes) -> Failure | None:
+    async def _stream(self, answer: Answer, piece: bytes) -> Failure | None:
         if not piece:
             return failure.broken("The upstream's stream has nothing in it.")
         self._begun = self._events = True
@@ -236,7 +223,7 @@ class _Exchange:
         while piece:  # which alone is no progress: an event has to be whole in time
             if whole := events.whole(piece):
                 await self._give({"type": _BODY, "body": whole, "more_body": True})
-            piece = await content.readany()
+            piece = await answer.piece()
         rest = events.rest()
         if not events.complete:
             return failure.broken("The upstream ended the stream before its end.")
@@ -244,38 +231,34 @@ class _Exchange:
         return None
 
     async def _whole(
-        self, response: aiohttp.ClientResponse, piece: bytes, kind: str, until: float
+        self, answer: Answer, piece: bytes, kind: bytes, until: float
     ) -> Failure | None:
         """An answer up to a size is read to its end first, so that it comes whole or not at all."""
-        content, pieces, size = response.content, [piece], len(piece)
-        while size <= _WHOLE and not content.at_eof():
-            pieces.append(piece := await content.readany())
+        pieces, size = [piece], len(piece)
+        while size <= _WHOLE and not answer.ended:
+            pieces.append(piece := await answer.piece())
             size += len(piece)
             self._watch.arrived()
             if time.monotonic() > until:
                 return failure.late("The upstream took too long.")
-        body, ended = b"".join(pieces), content.at_eof()
-        if kind.startswith("text/html") or (
-            kind.startswith("application/json") and not _like_json(body, ended=ended)
+        body, ended = b"".join(pieces), answer.ended
+        if kind.startswith(b"text/html") or (
+            kind.startswith(b"application/json") and not _like_json(body, ended=ended)
         ):
             return failure.broken("The upstream's answer is not JSON.")
-        headers = [
-            (name.encode(), value.encode(errors="surrogateescape"))  # the bytes that came
-            for name in _PASS_DOWN
-            if (value := response.headers.get(name))
-        ]
-        length = str(size) if ended else response.headers.get("content-length")
+        headers = [(name, value) for name in _PASS_DOWN if (value := answer.headers.get(name))]
+        length = b"%d" % size if ended else answer.headers.get(b"content-length")
         if length:
-            headers.append((b"content-length", length.encode()))
+            headers.append((b"content-length", length))
         self._begun = True
         await self._give(
-            {"type": "http.response.start", "status": response.status, "headers": headers}
+            {"type": "http.response.start", "status": answer.status, "headers": headers}
         )
         await self._give({"type": _BODY, "body": body, "more_body": not ended})
         while not ended:
-            piece = await content.readany()
+            piece = await answer.piece()
             self._watch.arrived()
-            ended = content.at_eof()
+            ended = answer.ended
             await self._give({"type": _BODY, "body": piece, "more_body": not ended})
         return None
 
@@ -304,12 +287,12 @@ async def _read(receive: Receive) -> bytes | None:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
+async def _beginning(answer: Answer) -> bytes:
     """Of a refusal, as far as it comes."""
     found = b""
-    with suppress(aiohttp.ClientError):
-        while len(found) < _REFUSAL and not content.at_eof():
-            found += await content.readany()
+    with suppress(BrokenError):
+        while len(found) < _REFUSAL and not answer.ended:
+            found += await answer.piece()
     return found
 
 

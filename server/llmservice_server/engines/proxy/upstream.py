@@ -2,12 +2,12 @@
 
 import logging
 import time
-from urllib.request import getproxies, proxy_bypass
-
-from yarl import URL
 
 from llmservice_server.config import UpstreamConfig
 from llmservice_server.engines.proxy.breaker import Breaker
+from llmservice_server.engines.proxy.connection import Answer
+from llmservice_server.engines.proxy.dial import Dial
+from llmservice_server.engines.proxy.pool import Pool
 
 _LONGEST_REST = 60.0  # seconds for which a 429 makes others the first choice
 
@@ -18,16 +18,11 @@ class Upstream:
     """``name`` tells it apart in the log; neither it nor anything else here shows the key."""
 
     def __init__(self, config: UpstreamConfig, key: str | None) -> None:
-        self._base = URL(config.url)
-        self._urls: dict[str, URL] = {}
-        self.name = f"{self._base.authority}{self._base.path}".rstrip("/")
+        self.name = config.url.partition("://")[2]
         self.key = key
-        self.headers = {
-            "accept-encoding": "identity",  # an event of ours could not follow a compressed stream
-            "user-agent": "llmservice",
-            **({"authorization": f"Bearer {key}"} if key else {}),
-        }
-        self.proxy = _proxy(self._base)
+        self._dial = Dial(config.url)
+        self._pool = Pool(self._dial)
+        self._heads: dict[str, bytes] = {}
         self.weight = config.weight
         self.models = {m.name: m.upstream_name or m.name for m in config.models}
         """What clients call each model, and what it calls it."""
@@ -36,12 +31,32 @@ class Upstream:
         self.in_flight = self.begun = 0
         self.limited_until = 0.0
 
-    def url(self, path: str) -> URL:
-        """Where a path below /v1 is, there."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(f"{self._base}{path.removeprefix('/v1')}", encoded=True)
-        return url
+    async def post(self, path: str, fields: bytes, body: bytes, seconds: float) -> Answer:
+        """Ask for what is at a path of ours, with more lines of a head; seconds: to connect.
+
+        Raises:
+            UnreachableError, BrokenError: nothing was asked.
+        """
+        head = self._heads.get(path)
+        if head is None:
+            head = self._heads[path] = self._head("POST", path.removeprefix("/v1"))
+        rest = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        return await self._pool.ask(head, rest % (fields, len(body)), body, seconds=seconds)
+
+    async def get(self, path: str, seconds: float) -> Answer:
+        """The same of a path below its address, on a connection that nothing was asked on."""
+        head = self._head("GET", path) + b"accept: */*\r\n\r\n"
+        return await self._pool.ask(head, seconds=seconds, fresh=True)
+
+    def _head(self, method: str, path: str) -> bytes:
+        lines = [
+            f"{method} {self._dial.target}{path} HTTP/1.1",
+            f"host: {self._dial.host}",
+            "accept-encoding: identity",  # an event of ours could not follow a compressed stream
+            "user-agent: llmservice",
+            *([f"authorization: Bearer {self.key}"] if self.key else []),
+        ]
+        return "\r\n".join([*lines, ""]).encode() + self._dial.fields
 
     def rank(self, now: float) -> tuple[bool, float, float]:
         """The least is asked next: few in flight for its weight, and in turn where that is even."""
@@ -57,6 +72,10 @@ class Upstream:
     def end(self) -> None:
         self.in_flight -= 1
 
+    def close(self) -> None:
+        """End the connections that are free."""
+        self._pool.close()
+
     def limited(self, seconds: float) -> None:
         self.limited_until = time.monotonic() + min(seconds, _LONGEST_REST)
 
@@ -66,9 +85,3 @@ class Upstream:
             _log.warning("%s: %s; left alone for %.0f s", self.name, why, rest)
         else:
             _log.info("%s: %s", self.name, why)
-
-
-def _proxy(base: URL) -> str | None:
-    """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say of it, looked up once."""
-    host = base.host or ""
-    return None if proxy_bypass(host) else getproxies().get(base.scheme)

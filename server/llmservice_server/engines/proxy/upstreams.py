@@ -9,9 +9,10 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-import aiohttp
 import orjson
 
+from llmservice_server.engines.proxy.connection import Answer, BrokenError
+from llmservice_server.engines.proxy.dial import UnreachableError
 from llmservice_server.engines.proxy.upstream import Upstream
 
 _LOOK_SECONDS = 10.0
@@ -62,12 +63,12 @@ class Upstreams:
         now = time.monotonic()
         return min((u.breaker.until - now for u in self._serving.get(model, ())), default=0.0)
 
-    async def look(self, session: aiohttp.ClientSession) -> list[str]:
+    async def look(self) -> list[str]:
         """Ask each, without costing a token, whether it is there; why not, of those that are not.
 
         Who is there does not wait long for the others, which may yet list their models.
         """
-        looks = {asyncio.create_task(self._look(session, each)) for each in self._upstreams}
+        looks = {asyncio.create_task(self._look(each)) for each in self._upstreams}
         for look in looks:
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
@@ -79,27 +80,23 @@ class Upstreams:
         self.reached |= not all(faults)
         return [fault for fault in faults if fault]
 
-    async def keep_listed(self, session: aiohttp.ClientSession) -> None:
+    async def keep_listed(self) -> None:
         """Until cancelled."""
         while True:
             await asyncio.sleep(_LISTED_EVERY if self.all_listed else _UNLISTED_EVERY)
             own = [upstream for upstream in self._upstreams if upstream.lists_its_own]
-            await asyncio.gather(*(self._look(session, upstream) for upstream in own))
+            await asyncio.gather(*(self._look(upstream) for upstream in own))
 
-    async def _look(self, session: aiohttp.ClientSession, upstream: Upstream) -> str | None:
+    def close(self) -> None:
+        """End the connections that are free."""
+        for upstream in self._upstreams:
+            upstream.close()
+
+    async def _look(self, upstream: Upstream) -> str | None:
         try:
-            async with (
-                asyncio.timeout(_LOOK_SECONDS),
-                session.get(
-                    upstream.url("/models"),
-                    headers=upstream.headers,
-                    proxy=upstream.proxy,
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                status = answer.status
-                listed = _ids(await _list(answer.content)) if status == 200 else []
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                status, listed = await _listed(upstream)
+        except (UnreachableError, BrokenError, TimeoutError, ValueError) as error:
             return f"{upstream.name}: {_words(error)}"
         if status == 401:
             return f"{upstream.name}: it does not take the key"
@@ -124,11 +121,21 @@ class Upstreams:
         self._serving = serving
 
 
-async def _list(content: aiohttp.StreamReader) -> bytearray:
+async def _listed(upstream: Upstream) -> tuple[int, list[str]]:
+    """With which status it answers, and the models that it lists."""
+    answer = await upstream.get("/models", _LOOK_SECONDS)
+    try:
+        await answer.begun()
+        return answer.status, _ids(await _list(answer)) if answer.status == 200 else []
+    finally:
+        answer.close()
+
+
+async def _list(answer: Answer) -> bytearray:
     """To its end, or as far as any list goes; what is cut off there is no JSON."""
     read = bytearray()
-    while len(read) <= _LONGEST_LIST and not content.at_eof():
-        read += await content.readany()
+    while len(read) <= _LONGEST_LIST and not answer.ended:
+        read += await answer.piece()
     return read[:_LONGEST_LIST]
 
 
@@ -150,4 +157,4 @@ def _ids(content: bytearray) -> list[str]:
 def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return "no list of models" if isinstance(error, ValueError) else type(error).__name__
+    return "no list of models" if isinstance(error, ValueError) else str(error)

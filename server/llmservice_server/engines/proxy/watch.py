@@ -16,14 +16,18 @@ class Why(Enum):
 
 
 class Watch:
-    """Of the task that makes it, from then on until ``end``; the body must have been read."""
+    """Of the task that makes it, from then on until ``end``; the body must have been read.
 
-    def __init__(self, receive: Receive) -> None:
+    often: the fewest seconds within which anything will be wanted.
+    """
+
+    def __init__(self, receive: Receive, often: float) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  for the type checker
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._often = often
         self._seconds = self._since = 0.0
         self._why: Why | None = None
         self.held = False
@@ -32,10 +36,9 @@ class Watch:
 
     def within(self, seconds: float) -> None:
         """From now on something is to come every so many seconds."""
-        if self._timer is not None:
-            self._timer.cancel()
         self._seconds, self._since = seconds, self._loop.time()
-        self._timer = self._loop.call_later(seconds, self._look)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._often, self._look)
 
     def arrived(self) -> None:
         self._since = self._loop.time()
@@ -56,8 +59,9 @@ class Watch:
     def _look(self) -> None:
         left = self._since + self._seconds - self._loop.time()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(min(left, self._often), self._look)
         else:
+            self._timer = None
             self._interrupt(Why.GONE if self.held else Why.LATE)
 
     def _gone(self) -> None:

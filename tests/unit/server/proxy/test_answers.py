@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 
-import aiohttp
 import httpx2
 import pytest
 from llmservice_server.config import TimeoutsConfig, UpstreamConfig
@@ -160,13 +159,8 @@ async def test_a_client_that_leaves_while_it_is_told_of_the_break_is_no_error() 
             client.gone.set()
             await asyncio.sleep(60)  # it takes no more of it
 
-    async with (
-        upstream(stream(CHUNK, whole=False)) as a,
-        aiohttp.ClientSession() as session,
-        asyncio.timeout(10),
-    ):
+    async with upstream(stream(CHUNK, whole=False)) as a, asyncio.timeout(10):
         config = UpstreamConfig.model_validate(to(a.url))
         forward = Forward(Upstreams([Upstream(config, None)]), TimeoutsConfig())
-        forward.use(session)
         await forward(client.scope, client.receive, send)
     assert client.gone.is_set()
