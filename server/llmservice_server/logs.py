@@ -25,10 +25,16 @@ _TERMINAL = frozenset({"<stdout>", "<stderr>"})
 class JsonFormatter(logging.Formatter):
     """time, level, logger, message; ``extra={"fields": {...}}`` adds fields; tracebacks inside."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second, self._when = -1, ""  # of the line before, often that of this one
+
     def format(self, record: logging.LogRecord) -> str:
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        if (second := int(record.created)) != self._second:
+            self._second = second
+            self._when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         line: dict[str, Any] = {
-            "time": f"{when}.{int(record.msecs):03}Z",
+            "time": f"{self._when}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

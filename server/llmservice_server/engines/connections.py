@@ -37,6 +37,7 @@ OVERRIDDEN = (
 _STALLED = 60.0  # seconds without a byte taken, of an answer larger than all buffers on the way
 _LATER = 10.0  # seconds after the gateway's own deadline for a body, which answers
 _LINGER = 2.0  # seconds in which a client that still sends can see that it is refused
+_SMALL = 1 << 14  # bytes that cost less to copy than to send from where they are
 _FILES = 0.75  # the share of the process's open files that connections may be
 
 _log = logging.getLogger("llmservice.connections")
@@ -240,7 +241,10 @@ class _Joining:
     def write(self, data: bytes) -> None:
         if self._head:
             head, self._head = self._head, b""
-            self._transport.writelines((head, data))
+            if len(data) < _SMALL:
+                self._transport.write(head + data)
+            else:
+                self._transport.writelines((head, data))
         elif data.startswith(b"HTTP/1.1 "):
             self._head = data
             self._loop.call_soon(self._flush)

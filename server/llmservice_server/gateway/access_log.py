@@ -5,6 +5,8 @@ template where one matched, and cut short where none did.
 """
 
 import logging
+import time
+from typing import Any
 
 from llmservice_server.gateway.answers.given import answered_by
 from llmservice_server.gateway.asgi import Scope, header
@@ -20,7 +22,7 @@ _PATH = 80  # characters of a path that matched no route
 
 class AccessLog:
     def __init__(self, _context: Context) -> None:
-        pass
+        self._usual = {level: _record(level) for level in (logging.DEBUG, logging.INFO)}
 
     def begins(self, exchange: Exchange) -> None:
         """Nothing yet."""
@@ -28,7 +30,16 @@ class AccessLog:
     def ends(self, exchange: Exchange) -> None:
         level = logging.DEBUG if exchange.route in POLLED else logging.INFO
         if _log.isEnabledFor(level):
-            _log.log(level, "request", extra={"fields": _fields(exchange)})
+            # Half of what a line costs is for logging to look where in the code it is called.
+            record, now = logging.LogRecord.__new__(logging.LogRecord), time.time()
+            told = {"created": now, "msecs": now % 1 * 1000, "fields": _fields(exchange)}
+            record.__dict__.update(self._usual[level], **told)
+            _log.handle(record)
+
+
+def _record(level: int) -> dict[str, Any]:
+    """What is the same of all records of a level."""
+    return _log.makeRecord(_log.name, level, __file__, 0, "request", (), None, _log.name).__dict__
 
 
 def _fields(exchange: Exchange) -> dict[str, object]:
