@@ -86,6 +86,10 @@ class Verdict(NamedTuple):
 
 
 class Counters(Protocol):
+    def start(self) -> None:
+        """Make ready what takes longer than a request may wait; before the first one."""
+        ...
+
     async def take(self, order: Order) -> Verdict:
         """Charge all of it, or nothing.
 

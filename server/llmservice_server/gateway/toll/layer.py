@@ -24,6 +24,7 @@ from llmservice_server.gateway.asgi import (
     Receive,
     Scope,
     Send,
+    after_startup,
     answer_error,
     before_stop,
 )
@@ -100,6 +101,7 @@ class Toll:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            send = after_startup(send, self._counters.start)
             await self._app(scope, receive, before_stop(send, self._counters.close))
             return
         caller = caller_of(scope)

@@ -215,5 +215,8 @@ class MemoryCounters:
     def forget_months(self) -> None:
         self._counts.forget_months()
 
+    def start(self) -> None:
+        """Nothing is to be made ready."""
+
     async def close(self) -> None:
         """Nothing is left to do."""
