@@ -1,23 +1,26 @@
 """The engine vllm beside bare vLLM: the same image, the same model, the same flags.
 
-Both run all the time, one of them idle while the other is asked: in each round they take turns wave
-by wave, so that a machine that is slower for a second is so for both. The engine has one thread,
-which leaves the other core to its API server and the client, as a GPU leaves it the processor.
+Both run all the time, one of them idle while the other is asked: they take turns wave by wave, so
+that a machine that is slower for a second is so for both, and each wave is a pair with the other's
+of the same questions. How fast a vLLM is also depends on where in memory it came to lie, by several
+hundredths for as long as it runs: so both are started anew a few times. The model is computed by
+one thread, which has a core for itself; the other core is for all else, the client too, as a GPU
+leaves it the processor.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from statistics import median
 
 from bench.server import image, request, tokens
 from bench.server.figures import Figure
 from bench.server.process import Command, Server, running
 from bench.server.rounds import order
-from bench.server.tokens import Waves
+from bench.server.tokens import Wave
 from dev import model
 from dev.process import free_port
 from dev.progress import say
@@ -25,6 +28,7 @@ from dev.progress import say
 OURS, BARE = "engine vllm", "bare vLLM"
 _ARGS = {"dtype": "float32", "max-model-len": 1024, "enforce-eager": True}
 _START = 300.0  # seconds until vLLM serves
+_SITTINGS = 3  # starts of the servers, for as many rounds or more
 
 
 @dataclass(frozen=True)
@@ -37,62 +41,100 @@ class _Load:
 
 
 _LOADS = (
-    *(_Load(1, 1, 20), _Load(1, 32, 2)),
+    *(_Load(1, 1, 16), _Load(1, 32, 3)),
     *(_Load(8, 1, 6), _Load(8, 32, 2)),
-    *(_Load(32, 1, 4), _Load(32, 32, 1)),
+    *(_Load(32, 1, 2), _Load(32, 32, 1)),
 )
-_Pair = tuple[Waves, Waves]
-"""Of ours and of the bare one."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two waves of the same questions."""
+
+    sitting: int
+    own: Wave
+    bare: Wave
+
+
+_Found = Mapping[_Load, list[_Pair]]
 
 
 async def measure(rounds: int, folder: Path) -> list[Figure]:
     weights, root = model.prepare(), image.unpacked()
     commands = (ours(root, weights, folder), _bare(root, weights, folder))
-    async with AsyncExitStack() as stack:
-        say(f"engine: {OURS} and {BARE} start …")
-        servers = [await stack.enter_async_context(running(c, folder)) for c in commands]
-        questions = count()
-        found: list[dict[_Load, _Pair]] = []
-        for number in range(rounds + 1):
-            say(f"engine: round {number} of {rounds}")
-            found.append({each: await _round(number, servers, each, questions) for each in _LOADS})
-    return _figures(found[1:])  # the first is for what is made once
+    found: _Found = {each: [] for each in _LOADS}
+    questions = count()
+    sittings = min(_SITTINGS, rounds)
+    for sitting in range(sittings):
+        say(f"engine: {OURS} and {BARE} start, {sitting + 1} of {sittings} times …")
+        async with AsyncExitStack() as stack:
+            servers: dict[str, Server] = {}
+            for command in order(commands, sitting):
+                servers[command.name] = await stack.enter_async_context(running(command, folder))
+            both = servers[OURS], servers[BARE]
+            for each in _LOADS:  # what is made once is not measured
+                await _pair(sitting, both, each, questions)
+            stack.enter_context(_spread(both))
+            for number in range(sitting, rounds, sittings):
+                say(f"engine: round {number + 1} of {rounds}")
+                await _round(sitting, both, found, questions)
+    return _figures(found)
+
+
+@contextmanager
+def _spread(servers: Sequence[Server]) -> Generator[None]:
+    """What computes has a core for itself, and this process is not on it."""
+    cores = os.sched_getaffinity(0)
+    for server in servers:
+        server.spread()
+    os.sched_setaffinity(0, {0})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 async def _round(
-    number: int, servers: list[Server], each: _Load, questions: Iterator[int]
+    sitting: int, servers: Sequence[Server], found: _Found, questions: Iterator[int]
+) -> None:
+    for each, pairs in found.items():
+        for _ in range(each.waves):
+            turned = order(servers, len(pairs))
+            pairs.append(await _pair(sitting, turned, each, questions))
+
+
+async def _pair(
+    sitting: int, servers: Sequence[Server], each: _Load, questions: Iterator[int]
 ) -> _Pair:
-    """Both get the same questions, and no question comes twice."""
-    pair = Waves(), Waves()
-    sides = list(zip(servers, pair, strict=True))
-    for wave in range(each.waves):
-        asked = list(islice(questions, each.streams))
-        for server, seen in order(sides, number * each.waves + wave):
-            await tokens.wave(server.port, asked, each.tokens, seen)
-    return pair
+    """Both get the same questions, one after the other, and no question comes twice."""
+    asked = list(islice(questions, each.streams))
+    seen = {s.name: await tokens.wave(s.port, asked, each.tokens) for s in servers}
+    return _Pair(sitting, seen[OURS], seen[BARE])
 
 
-def _figures(rounds: list[dict[_Load, _Pair]]) -> list[Figure]:
+def _figures(found: _Found) -> list[Figure]:
     figures: list[Figure] = []
-    for each in _LOADS:
-        own, bare = zip(*(found[each] for found in rounds), strict=True)
+    for each, pairs in found.items():
         name = f"engine, {each.streams} stream{'s' if each.streams > 1 else ''}"
         if each.tokens > 1:
-            figures.append(_ratio(f"{name}: tokens a second", own, bare, each.tokens))
+            figures.append(_ratio(f"{name}: tokens a second", each, pairs))
         else:
-            figures.append(_ratio(f"{name}: requests a second", own, bare, 1))
-            figures.append(_first(f"{name}: first token", own, bare))
+            figures.append(_ratio(f"{name}: requests a second", each, pairs))
+            figures.append(_first(f"{name}: first token", pairs))
     return figures
 
 
-def _ratio(what: str, own: Sequence[Waves], bare: Sequence[Waves], tokens: int) -> Figure:
-    ours, others = ([tokens * x.streams / x.seconds for x in side] for side in (own, bare))
-    return Figure(what, ours, "/s", others, BARE, target=0.99, at_least=True)
+def _ratio(what: str, each: _Load, pairs: Sequence[_Pair]) -> Figure:
+    much = each.streams * each.tokens
+    ours, others = [much / p.own.seconds for p in pairs], [much / p.bare.seconds for p in pairs]
+    sittings = [p.sitting for p in pairs]
+    return Figure(what, ours, "/s", others, BARE, target=0.99, at_least=True, sittings=sittings)
 
 
-def _first(what: str, own: Sequence[Waves], bare: Sequence[Waves]) -> Figure:
-    ours, others = ([1000 * median(x.first) for x in side] for side in (own, bare))
-    return Figure(what, ours, "ms", others, BARE, "difference", target=0.3)
+def _first(what: str, pairs: Sequence[_Pair]) -> Figure:
+    ours, others = [1000 * p.own.first for p in pairs], [1000 * p.bare.first for p in pairs]
+    sittings = [p.sitting for p in pairs]
+    return Figure(what, ours, "ms", others, BARE, "difference", target=0.3, sittings=sittings)
 
 
 def ours(root: Path, weights: Path, folder: Path, **parts: object) -> Command:

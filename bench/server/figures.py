@@ -1,21 +1,23 @@
 """What was measured in each round, beside what, and whether that is as it should be. Pure.
 
-Rounds are pairs: a ratio or a difference is taken within each round, where both sides met the same
-machine, and the median is that of the rounds. What was not measured is said to be so, and is never
-met.
+Rounds are pairs: a ratio or a difference is taken within each pair, where both sides met the same
+machine; the verdict is of the pairs' median, and how far that can be trusted is its interval. What
+was not measured is said to be so, and is never met.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
-from statistics import median, quantiles
+from random import Random
+from statistics import median
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Figure:
-    """values: ours, one a round. beside: another's of the same rounds, whose name is `whose`; the
+    """values: ours, one a pair. beside: another's of the same pairs, whose name is `whose`; the
     target is then of the ratio to it, or of the difference. at_least: the target is no upper bound.
+    sittings: by pair, from which start of the servers it is.
     """
 
     what: str
@@ -26,6 +28,7 @@ class Figure:
     by: Literal["ratio", "difference"] = "ratio"
     target: float | None = None
     at_least: bool = False
+    sittings: Sequence[int] = ()
 
     @property
     def compared(self) -> list[float]:
@@ -48,7 +51,8 @@ class Figure:
         return found >= self.target if self.at_least else found <= self.target
 
 
-HEAD = ("what", "measured", "beside", "compared", "middle half of the rounds", "target", "")
+HEAD = ("what", "measured", "beside", "compared", "median's 95 % interval", "target", "")
+_DRAWS = 2000
 
 
 def row(figure: Figure) -> tuple[str, ...]:
@@ -60,7 +64,7 @@ def row(figure: Figure) -> tuple[str, ...]:
     if not figure.values:
         return (figure.what, "not measured", "", "", "", target, verdict)
     compared = figure.compared
-    low, high = _middle_half(compared)
+    low, high = interval(compared, figure.sittings)
     return (
         figure.what,
         number(median(figure.values), figure.unit),
@@ -74,11 +78,23 @@ def row(figure: Figure) -> tuple[str, ...]:
     )
 
 
-def _middle_half(values: Sequence[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return values[0], values[0]
-    quarters = quantiles(values, n=4, method="inclusive")
-    return quarters[0], quarters[2]
+def interval(values: Sequence[float], sittings: Sequence[int] = ()) -> tuple[float, float]:
+    """Where the median lies 95 times of 100, by bootstrap: were other sittings drawn of such as
+    there were, and in each other pairs.
+    """
+    groups: dict[int, list[float]] = {}
+    for sitting, value in zip(sittings or [0] * len(values), values, strict=True):
+        groups.setdefault(sitting, []).append(value)
+    dice, drawn = Random(0), list(groups.values())  # noqa: S311  the same table of the same rounds
+    medians = sorted(
+        median(
+            value
+            for group in dice.choices(drawn, k=len(drawn))
+            for value in dice.choices(group, k=len(group))
+        )
+        for _ in range(_DRAWS)
+    )
+    return medians[_DRAWS // 40], medians[-_DRAWS // 40 - 1]
 
 
 def number(value: float, unit: str = "") -> str:

@@ -55,15 +55,22 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds so far, of all of its processes."""
-        return sum(
-            proc.cpu_seconds(Path(f"/proc/{pid}/stat").read_text(), proc.TICKS)
-            for pid in self._pids()
-        )
+        return sum(map(_cpu, self._pids()))
 
     def resident(self) -> float:
         """MiB, of all of its processes."""
         statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids()]
         return sum(proc.mebibytes(status, "VmRSS") for status in statuses)
+
+    def spread(self) -> None:
+        """Of its processes the busiest has a core for itself, as a GPU would be, from now on; the
+        others share one.
+        """
+        pids = self._pids()
+        busiest = max(pids, key=_cpu)
+        for pid in pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), {int(pid == busiest)})
 
     def tail(self) -> str:
         return f"; the end of its log:\n{self.log.read_text(errors='replace')[-3000:]}"
@@ -72,6 +79,10 @@ class Server:
         if self.process.poll() is not None:
             raise ServerError(f"{self.name} ended{self.tail()}")
         return proc.family(self.process.pid)
+
+
+def _cpu(pid: int) -> float:
+    return proc.cpu_seconds(Path(f"/proc/{pid}/stat").read_text(), proc.TICKS)
 
 
 @asynccontextmanager

@@ -5,7 +5,8 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from statistics import median
 from typing import cast
 
 from bench.server import request
@@ -14,13 +15,12 @@ from bench.server.process import ServerError
 _SECONDS = 120.0  # for a wave
 
 
-@dataclass
-class Waves:
-    """All waves of one kind: how many streams, their seconds, and each one's first event."""
+@dataclass(frozen=True)
+class Wave:
+    """Its seconds, and those until the first event of its streams, at the median."""
 
-    streams: int = 0
-    seconds: float = 0.0
-    first: list[float] = field(default_factory=list[float])
+    seconds: float
+    first: float
 
 
 class _Connection(asyncio.Protocol):
@@ -60,7 +60,7 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-async def wave(port: int, questions: Sequence[int], tokens: int, into: Waves) -> None:
+async def wave(port: int, questions: Sequence[int], tokens: int) -> Wave:
     """One stream for each question, on connections that are opened before."""
     async with asyncio.timeout(_SECONDS), AsyncExitStack() as stack:
         connections: list[_Connection] = []
@@ -72,9 +72,8 @@ async def wave(port: int, questions: Sequence[int], tokens: int, into: Waves) ->
         asked = zip(connections, (_question(q, tokens) for q in questions), strict=True)
         begun = time.perf_counter()
         await asyncio.gather(*(connection.ask(body) for connection, body in asked))
-        into.seconds += time.perf_counter() - begun
-    into.streams += len(questions)
-    into.first += [connection.first for connection in connections]
+        seconds = time.perf_counter() - begun
+    return Wave(seconds, median(connection.first for connection in connections))
 
 
 def _question(number: int, tokens: int) -> bytes:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.server.figures import Figure, number, row
+from bench.server.figures import Figure, interval, number, row
 from bench.server.rounds import order
 
 
@@ -46,13 +46,30 @@ def test_a_figure_is_judged_by_its_target(figure: Figure, met: object) -> None:
 def test_a_row_has_what_the_target_is_for() -> None:
     by_ratio = Figure("rate", [98, 99, 100], "/s", [100, 100, 100], "bare", target=0.99)
     assert row(by_ratio) == (
-        *("rate", "99 /s", "100 /s bare", "0.99 times", "0.985 … 0.995", "≤ 0.99 times", "met"),
+        *("rate", "99 /s", "100 /s bare", "0.99 times", "0.98 … 1", "≤ 0.99 times", "met"),
     )
     added = Figure("wait", [2.5], "ms", [2.0], "bare", "difference", target=0.3)
     assert row(added)[1:] == ("2.5 ms", "2 ms bare", "+0.5 ms", "", "≤ +0.3 ms", "MISSED")
     assert row(Figure("cpu", [], "ms", target=1))[1:] == (
         *("not measured", "", "", "", "≤ 1 ms", "MISSED"),
     )
+
+
+def test_an_interval_has_the_median_and_is_narrower_the_more_pairs_there_are() -> None:
+    few, many = [0.9, 1.0, 1.1] * 3, [0.9, 1.0, 1.1] * 100
+    assert interval(few) == (0.9, 1.1)
+    low, high = interval([value + number / 1e4 for number, value in enumerate(many)])
+    assert 0.95 < low < high < 1.1
+    assert interval([1.0] * 9) == (1, 1)
+
+
+def test_pairs_of_one_sitting_do_not_stand_for_another() -> None:
+    pairs = [1.0, 1.01, 1.02] * 20 + [1.1, 1.11, 1.12] * 20
+    alike, apart = [number % 2 for number in range(120)], [number // 60 for number in range(120)]
+    _, high = interval(pairs, alike)
+    low_apart, high_apart = interval(pairs, apart)
+    assert high_apart >= 1.11 > 1.01 >= low_apart
+    assert high_apart - low_apart > high - interval(pairs, alike)[0]
 
 
 @pytest.mark.parametrize(
