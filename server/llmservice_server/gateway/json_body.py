@@ -19,7 +19,7 @@ _INTEGERS = range(-(2**63), 2**64)
 # A number beyond 64 bits has many digits or a large exponent. A copy of the body in which each
 # digit is a zero shows either at once; what only looks like one, in a text, is parsed exactly.
 _SHAPES = bytes.maketrans(b"123456789E", b"000000000e")
-_SUSPECT = (b"0" * 19, b"e000", b"e+000")
+_DIGITS, _EXPONENT, _SIGNED = b"0" * 19, b"e000", b"e+000"
 
 
 def parsed(body: bytes) -> object:
@@ -33,7 +33,7 @@ def parsed(body: bytes) -> object:
         raise ValueError(f"it has more than {most}")
     document = _read(body)
     shape = body.translate(_SHAPES)
-    if any(suspect in shape for suspect in _SUSPECT):
+    if _DIGITS in shape or _EXPONENT in shape or _SIGNED in shape:
         _EXACT.decode(body.decode())
     return document
 

@@ -190,7 +190,8 @@ class _Rate:
         return sum(self._counts) / len(self._counts)
 
     def _forget(self) -> None:
-        now = int(time.monotonic())
+        if (now := int(time.monotonic())) == self._now:
+            return
         for second in range(max(self._now, now - len(self._counts)) + 1, now + 1):
             self._counts[second % len(self._counts)] = 0
         self._now = now

@@ -4,7 +4,7 @@ It stands in the headers that the engine sees, so that the engine uses it too, a
 """
 
 import re
-from secrets import token_hex
+from os import urandom
 
 from llmservice_server.gateway.asgi import App, Message, Receive, Scope, Send, header
 from llmservice_server.gateway.context import Context
@@ -23,7 +23,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = header(scope, HEADER)
-        request_id = given if given and _SANE.fullmatch(given) else token_hex(16)
+        request_id = given if given and _SANE.fullmatch(given) else urandom(16).hex()
         field = (HEADER, request_id.encode())
         others = [pair for pair in scope["headers"] if pair[0] != HEADER]
 

@@ -26,6 +26,7 @@ from llmservice_server.gateway.asgi import (
     answer_nobody,
 )
 from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.deadline import Deadline
 from llmservice_server.gateway.json_body import parsed
 from llmservice_server.gateway.routed import note_model
 
@@ -140,7 +141,7 @@ class Sanitize:
         """The whole body as one chunk; what is in chunks is counted, whatever happens here."""
         left, seconds = self._http.max_body_bytes, self._http.body_seconds
         try:
-            async with asyncio.timeout(seconds):
+            with Deadline(seconds):
                 more = True
                 while more:
                     message = await receive()
