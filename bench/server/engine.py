@@ -2,8 +2,8 @@
 
 Both run all the time, one of them idle while the other is asked: they take turns wave by wave, so
 that a machine that is slower for a second is so for both, and each wave is a pair with the other's
-of the same questions. How fast a vLLM is also depends on where in memory it came to lie, by several
-hundredths for as long as it runs: so both are started anew a few times. The model is computed by
+of the same questions. One start of a vLLM may be faster than another by several hundredths for as
+long as it runs: so both are started anew a few times. The model is computed by
 one thread, which has a core for itself; the other core is for all else, the client too, as a GPU
 leaves it the processor.
 """
