@@ -173,7 +173,7 @@ async def listening(app: App, http: HttpConfig | None = None) -> AsyncIterator[i
     interrupt = signal.getsignal(signal.SIGINT)
     running = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):  # a busy machine takes its time
             while not server.started:
                 await asyncio.sleep(0.01)
         yield _port(server)
