@@ -18,6 +18,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from llmservice_server.store import migrate
 from llmservice_server.store.address import Address, Postgres, Sqlite
@@ -28,6 +29,7 @@ _SECONDS = 5.0  # of one transaction, waiting for a connection and for locks inc
 _CONNECT_SECONDS = 3
 _MIGRATION_SECONDS = 600.0  # another replica's, waited for, included
 _RECYCLE_SECONDS = 1800
+_PAUSE = 0.01  # seconds between two tries at what SQLite waits for nobody with
 _AGAIN_SECONDS = 1.0  # after a migration that failed, before the next one is tried
 _SHOWN = 200  # characters of a database's own words
 _WRITES = "llmservice_writes"
@@ -215,7 +217,8 @@ def _sqlite(
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:
         cursor = connection.cursor()
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _write_ahead(cursor, time.monotonic() + seconds)
+        for setting in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
 
@@ -226,3 +229,16 @@ def _sqlite(
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine, (SQLAlchemyError, OSError, sqlite3.Error)
+
+
+def _write_ahead(cursor: Any, deadline: float) -> None:
+    """Of those that open a new file together SQLite lets one do this, and the others not wait."""
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            await_only(asyncio.sleep(_PAUSE))
+        else:
+            return

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import sqlite3
 import sys
 import textwrap
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,21 @@ async def test_postgresql_may_be_killed_and_come_back(postgres: Server) -> None:
         await database.close()
     finally:
         await asyncio.to_thread(server.close)
+
+
+async def test_a_new_file_in_which_another_one_writes_just_now_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "store.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")  # before it writes ahead, SQLite itself waits for nobody
+        database = Database(Sqlite(file), seconds=60)
+        adding = asyncio.create_task(People(database).add_user("alice", None, "test"))
+        await asyncio.sleep(0.5)
+        assert not adding.done()
+        another.execute("ROLLBACK")
+        await adding
+    await database.close()
 
 
 async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
