@@ -210,6 +210,7 @@ def test_a_node_that_lost_everything_comes_back_with_its_pods(
     first = traces.init(cluster.layout)
     assert first
     os.kill(first, signal.SIGKILL)
+    wait_until("its end", lambda: traces.init(cluster.layout) is None, 10)
     cluster.up("node")
     wait_until("the Service", lambda: _answers(cluster), 60)
     assert _answers(clusters[1])
