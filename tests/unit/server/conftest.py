@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from devcluster.waiting import ClusterError
@@ -20,10 +21,12 @@ _numbers = count(1)
 _PATIENCE = 60  # seconds of a transaction: a busy machine is no fault of the code
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+_Runs = TypeVar("_Runs", Server, Redis)
+
+
+def _running(made: Callable[[], _Runs]) -> Iterator[_Runs]:
     try:
-        server = Server()
+        server = made()
     except ClusterError as error:
         pytest.skip(str(error))
     try:
@@ -31,6 +34,11 @@ def postgres() -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    yield from _running(Server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -76,15 +84,7 @@ def database(replica: Callable[[], Database]) -> Database:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
-    try:
-        server = Redis()
-    except ClusterError as error:
-        pytest.skip(str(error))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(Redis)
 
 
 @pytest.fixture

@@ -5,8 +5,11 @@ long as the wire waits.
 """
 
 import time
-from typing import Any
+from typing import Any, Self
 
+from llmservice_server import secret
+from llmservice_server.config import Place
+from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.toll.wire import RedisDownError, RedisRefusedError, Wire, Word
 
 SECONDS = 0.1
@@ -19,6 +22,15 @@ class Patience:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._failures, self._again = 0, 0.0
+
+    @classmethod
+    def of(cls, url: Place) -> Self:
+        """For the Redis at this address.
+
+        Raises:
+            ConfigError: it is not there, or none.
+        """
+        return cls(Wire(address_of(secret.read_line(url, "redis.url")), SECONDS))
 
     async def call(self, *words: Word) -> Any:
         """As `Wire.call`, and RedisDownError at once where it did not serve a moment ago."""

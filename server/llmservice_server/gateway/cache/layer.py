@@ -12,9 +12,7 @@ import re
 import time
 from typing import Protocol
 
-from llmservice_server import secret
 from llmservice_server.config import CacheConfig
-from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.ahead import Ahead
 from llmservice_server.gateway.answers.given import By, note_given
 from llmservice_server.gateway.answers.recorded import Recorded, give, unpacked
@@ -67,15 +65,11 @@ def _answers(context: Context, config: CacheConfig) -> Answers:
     redis = context.config.redis
     if redis.url is None:
         return OwnAnswers(config)
-    address = address_of(secret.read_line(redis.url, "redis.url"))
-    from llmservice_server.gateway.answers.patience import (  # noqa: PLC0415  with what it needs
-        SECONDS,
-        Patience,
-    )
+    # with what it needs
+    from llmservice_server.gateway.answers.patience import Patience  # noqa: PLC0415
     from llmservice_server.gateway.cache.shared import SharedAnswers  # noqa: PLC0415
-    from llmservice_server.gateway.toll.wire import Wire  # noqa: PLC0415
 
-    return SharedAnswers(Patience(Wire(address, SECONDS)), config.ttl_seconds)
+    return SharedAnswers(Patience.of(redis.url), config.ttl_seconds)
 
 
 def storable(answer: Recorded) -> bool:

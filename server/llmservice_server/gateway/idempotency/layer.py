@@ -7,9 +7,7 @@ Streams take no part in it, nor does what costs the engine nothing. Where it is 
 layer is not there.
 """
 
-from llmservice_server import secret
 from llmservice_server.config import IdempotencyConfig
-from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.admission import costs
 from llmservice_server.gateway.answers.given import By, note_given
 from llmservice_server.gateway.answers.recorded import Recorded, give
@@ -56,16 +54,12 @@ def _claims(context: Context, config: IdempotencyConfig) -> Claims:
     redis, own = context.config.redis, OwnClaims(config)
     if redis.url is None:
         return own
-    address = address_of(secret.read_line(redis.url, "redis.url"))
-    from llmservice_server.gateway.answers.patience import (  # noqa: PLC0415  with what it needs
-        SECONDS,
-        Patience,
-    )
+    # with what it needs
+    from llmservice_server.gateway.answers.patience import Patience  # noqa: PLC0415
     from llmservice_server.gateway.idempotency.shared import SharedClaims  # noqa: PLC0415
-    from llmservice_server.gateway.toll.wire import Wire  # noqa: PLC0415
 
     open_ = context.config.limits.when_redis_is_down == "open"
-    patience = Patience(Wire(address, SECONDS))
+    patience = Patience.of(redis.url)
     return SharedClaims(patience, redis.prefix, config.ttl_seconds, own, open_=open_)
 
 

@@ -1,8 +1,6 @@
 """A Redis that takes long to connect to: a server begins with that before anybody asks."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -16,13 +14,6 @@ from dev.redis import Redis
 from tests.unit.server.toll.words import charge, order
 
 _SECONDS = 1.0  # of a lookup, where a request waits for a tenth of one
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with closing(Redis()) as made:
-        made.start()
-        yield made
 
 
 @pytest.fixture
