@@ -72,7 +72,11 @@ def _pod(namespace: str, image: str, name: str) -> dict[str, Any]:
         "name": "client",
         "image": image,
         "command": ["python3", "-c", "import signal; signal.pause()"],
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {
+            # As much as a small server: one that waits for its turn is seen as a slow client.
+            "requests": {"cpu": "250m", "memory": "32Mi"},
+            "limits": {"memory": "256Mi"},
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -43,10 +43,12 @@ def post(connection: HTTPConnection, **fields: object) -> None:
 
 
 def stream(tokens: int) -> None:
+    began = time.monotonic()
     try:
         ends.append(read_stream(tokens))
     except (OSError, HTTPException, ValueError, KeyError) as error:
-        ends.append(f"{type(error).__name__}: {error}")
+        after = time.monotonic() - began
+        ends.append(f"{type(error).__name__} after {after:.1f} s: {error}")
 
 
 def read_stream(tokens: int) -> str:
@@ -90,11 +92,14 @@ def ask() -> int:
 
 def begin(tokens: int) -> list[threading.Thread]:
     """So many streams, each with its first token."""
-    threads = [threading.Thread(target=stream, args=(tokens,)) for _ in range(streams)]
+    threads = [threading.Thread(target=stream, args=(tokens,), daemon=True) for _ in range(streams)]
     for thread in threads:
         thread.start()
-    for _ in threads:
-        begun.acquire(timeout=_TIMEOUT)
+    until = time.monotonic() + _TIMEOUT
+    for number, _ in enumerate(threads):
+        while not begun.acquire(timeout=1):
+            if time.monotonic() > until or any(how != "whole" for how in ends):
+                sys.exit(f"{number} of {streams} streams have begun; ended: {ends}")
     return threads
 
 
