@@ -57,6 +57,10 @@ def _auth(**fields: Any) -> Manifest:
     return _with(gateway={"auth": {**_KEYS, **fields}})
 
 
+def _price(**fields: Any) -> Manifest:
+    return _with(gateway={"prices": [{"model": "a", **fields}]})
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
@@ -134,6 +138,10 @@ def _auth(**fields: Any) -> Manifest:
             _with(gateway={"quotas": {}, "database": {"urlSecret": _SECRET}}),
             "quotas are those of users: write auth",
         ),
+        (_price(inputPerMillion=-1), "write a number from 0 to 10000, with at most three digits"),
+        (_price(outputPerMillion=10_001), "write a number from 0 to 10000, with at most three"),
+        (_price(inputPerMillion=0.0005), "at most three digits after the point, as 0.15"),
+        (_with(gateway={"prices": [{"model": "a"}, {"model": "a"}]}), "Duplicate value"),
         (_auth(defaultPlan="paid"), "defaultPlan is none of the plans: add it to plans"),
         (_auth(plans=[{"name": "a b"}]), "not a plan's name: write at most 63 letters"),
         (_auth(plans=[{"name": "a"}, {"name": "a"}]), "Duplicate value"),
@@ -259,6 +267,7 @@ def test_refuses_with_what_to_write_instead(
         _with(gateway={"auth": _KEYS, "quotas": {}, "database": {"urlSecret": _SECRET}}),
         _with(gateway={"auth": _KEYS, "quotas": {}, **_SQLITE}, rollout=_REPLACE),
         _with(gateway=_SQLITE, rollout=_REPLACE, replicas=1),
+        *(_price(inputPerMillion=price) for price in (0, 1, 0.001, 0.07, 9999.999, 10_000)),
     ],
 )
 def test_takes_what_has_all_that_it_needs(cluster: Cluster, spec: Manifest) -> None:

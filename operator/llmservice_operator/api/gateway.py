@@ -18,6 +18,7 @@ from llmservice_operator.api.fields import matching, text
 from llmservice_operator.api.kept import Cache, History, Idempotency
 from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.plan import Quotas, Rates
+from llmservice_operator.api.price import Price
 from llmservice_operator.api.secret_key import SecretKey
 from llmservice_operator.api.state import Database, Redis
 
@@ -151,6 +152,19 @@ class Gateway(Part):
 
     quotas: Quotas | None = None
     """What each user may use in a month. Default: what the plans say."""
+
+    prices: Annotated[
+        tuple[Price, ...],
+        Field(
+            max_length=256,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["model"],
+            },
+        ),
+    ] = ()
+    """What tokens cost, by which usage is billed. Default: nothing, and so does a model that is not
+    among them."""
 
     # Without defaults: that there is one makes the server keep something.
     cache: Cache | None = None

@@ -11,6 +11,7 @@ from llmservice_server.config import (
     LimitsConfig,
     Place,
     Plan,
+    Price,
     RedisConfig,
 )
 
@@ -53,6 +54,11 @@ def _plans(plans: tuple[written.Plan, ...], quotas: written.Quotas | None) -> tu
 def limits(service: LLMService) -> LimitsConfig:
     with at("spec.gateway.limits"):
         return LimitsConfig.model_validate(_given(service.spec.gateway.limits))
+
+
+def prices(service: LLMService) -> tuple[Price, ...]:
+    with at("spec.gateway.prices"):
+        return tuple(Price.model_validate(_given(said)) for said in service.spec.gateway.prices)
 
 
 def redis(service: LLMService) -> RedisConfig:

@@ -64,6 +64,7 @@ def _server_config(service: LLMService) -> ServerConfig:
         auth=callers.auth(service),
         redis=callers.redis(service),
         database=callers.database(service),
+        prices=callers.prices(service),
         history=callers.history(service),
         cache=callers.cache(service),
         idempotency=callers.idempotency(service),

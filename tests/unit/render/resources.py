@@ -135,6 +135,10 @@ _auths = st.fixed_dictionaries(
         "trustedProxies": st.lists(st.just("10.0.0.0/8"), max_size=1),
     },
 ).map(lambda auth: auth if "pepperSecret" in auth else {**auth, "stored": False})
+_thousandths = st.integers(0, 10_000_000).map(lambda number: number / 1000)
+_prices = st.fixed_dictionaries(
+    {"model": _word}, optional={"inputPerMillion": _thousandths, "outputPerMillion": _thousandths}
+)
 # Of a database, since what needs one is drawn with it.
 _callers = st.one_of(
     st.just({}),
@@ -142,6 +146,7 @@ _callers = st.one_of(
         {"auth": _auths, "database": st.fixed_dictionaries({"urlSecret": _secrets})},
         optional={
             "quotas": _some(**_months),
+            "prices": st.lists(_prices, max_size=2, unique_by=lambda price: price["model"]),
             "redis": st.just({"managed": True}) | st.fixed_dictionaries({"urlSecret": _secrets}),
         },
     ),

@@ -12,6 +12,7 @@ from llmservice_server.config import (
     CacheConfig,
     IdempotencyConfig,
     Place,
+    Price,
     Rates,
     ServerConfig,
 )
@@ -249,6 +250,16 @@ def test_a_quota_holds_for_each_plan_that_has_none_of_its_own() -> None:
     named = _config(gateway={"auth": auth, "quotas": quotas, "database": _POSTGRES}).auth.named
     months = {name: (p.monthly_tokens, p.monthly_requests) for name, p in named.items()}
     assert months == {"default": (3, 2), "anonymous": (None, None), "paid": (5, 2), "free": (3, 2)}
+
+
+def test_prices_are_the_servers_and_one_that_is_not_exact_is_refused() -> None:
+    said = [{"model": "llama", "inputPerMillion": 0.15}, {"model": "free"}]
+    prices = _config(gateway={"prices": said}).prices
+    assert prices == (Price(model="llama", input_per_million=0.15), Price(model="free"))
+    with pytest.raises(
+        InvalidSpec, match=r"^spec\.gateway\.prices\.inputPerMillion: has more than"
+    ):
+        _config(gateway={"prices": [{"model": "llama", "inputPerMillion": 0.0005}]})
 
 
 def test_answers_are_kept_where_that_is_written() -> None:
