@@ -32,6 +32,10 @@ class Patience:
         """
         return cls(Wire(address_of(secret.read_line(url, "redis.url")), SECONDS))
 
+    def start(self) -> None:
+        """Connect, before a request has to wait for it."""
+        self._wire.start()
+
     async def call(self, *words: Word) -> Any:
         """As `Wire.call`, and RedisDownError at once where it did not serve a moment ago."""
         if self._failures >= _TOLERATED:

@@ -23,6 +23,7 @@ from llmservice_server.gateway.asgi import (
     Receive,
     Scope,
     Send,
+    after_startup,
     answer_nobody,
     before_stop,
 )
@@ -42,6 +43,10 @@ _REFRESH, _COLLAPSED = b"llmservice; fwd=request", b"llmservice; fwd=miss; colla
 
 
 class Answers(Protocol):
+    def start(self) -> None:
+        """Make ready what takes longer than a request may wait; before the first one."""
+        ...
+
     async def find(self, key: str) -> Recorded | None: ...
 
     def keep(self, key: str, answer: Recorded) -> None:
@@ -93,6 +98,7 @@ class Cache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            send = after_startup(send, self._answers.start)
             await self._app(scope, receive, before_stop(send, self._answers.close))
             return
         asked = self._asking.of(scope)

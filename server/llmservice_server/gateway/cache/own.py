@@ -14,6 +14,9 @@ class OwnAnswers:
         entries.set_function(lambda: len(shelf))
         size.set_function(lambda: shelf.bytes)
 
+    def start(self) -> None:
+        """There is nothing to do."""
+
     async def find(self, key: str) -> Recorded | None:
         return self._shelf.get(key)
 

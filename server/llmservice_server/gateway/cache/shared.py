@@ -21,6 +21,9 @@ class SharedAnswers:
         self._storing: set[asyncio.Task[None]] = set()
         self._bytes = 0
 
+    def start(self) -> None:
+        self._redis.start()
+
     async def find(self, key: str) -> Recorded | None:
         try:
             found = await self._redis.call("GET", key)

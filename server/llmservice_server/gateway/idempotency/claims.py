@@ -35,6 +35,10 @@ class UnavailableError(Exception):
 
 
 class Claims(Protocol):
+    def start(self) -> None:
+        """Make ready what takes longer than a request may wait; before the first one."""
+        ...
+
     async def claim(self, claim: Claim) -> Held | None:
         """None where it is ours now, until it is kept or released; else what there is.
 

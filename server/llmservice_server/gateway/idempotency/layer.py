@@ -18,6 +18,7 @@ from llmservice_server.gateway.asgi import (
     Receive,
     Scope,
     Send,
+    after_startup,
     again,
     answer_error,
     before_stop,
@@ -70,6 +71,7 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            send = after_startup(send, self._claims.start)
             await self._app(scope, receive, before_stop(send, self._claims.close))
             return
         keys = _keys(scope)

@@ -13,6 +13,9 @@ class OwnClaims:
         self._running: dict[str, Claim] = {}
         self._answered = Shelf[Held](config.ttl_seconds, config.max_entries, config.max_bytes)
 
+    def start(self) -> None:
+        """There is nothing to do."""
+
     async def claim(self, claim: Claim) -> Held | None:
         if running := self._running.get(claim.name):
             return Held(running.asked, None)

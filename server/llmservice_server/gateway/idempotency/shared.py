@@ -41,6 +41,9 @@ class SharedClaims:
         self._held: set[Claim] = set()
         self._renewing: asyncio.Task[None] | None = None
 
+    def start(self) -> None:
+        self._redis.start()
+
     async def claim(self, claim: Claim) -> Held | None:
         if held := await self._alone.claim(claim):
             return held

@@ -8,7 +8,6 @@ keys nor tokens nor anonymous callers the layer is not there. Nothing is done pe
 from llmservice_server import secret
 from llmservice_server.config import ConfigError
 from llmservice_server.config.auth import ANONYMOUS
-from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.asgi import (
     TRY_AGAIN_LATER,
     App,
@@ -53,9 +52,7 @@ class Identity:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._app(
-                scope, self._until_stop(receive), after_startup(send, self._callers.start)
-            )
+            await self._app(scope, self._until_stop(receive), after_startup(send, self._start))
             return
         method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
         route = access(method, scope["path"])
@@ -97,6 +94,11 @@ class Identity:
             return receive
         return await self._signatures.checked(scope, receive, credential.decode("latin-1"))
 
+    def _start(self) -> None:
+        self._callers.start()
+        if self._signatures:
+            self._signatures.start()
+
     def _until_stop(self, receive: Receive) -> Receive:
         async def receive_and_stop() -> Message:
             message = await receive()
@@ -111,15 +113,12 @@ def _nonces(context: Context) -> Nonces:
     redis, down = context.config.redis, context.config.limits.when_redis_is_down
     if redis.url is None:
         return OwnNonces()
-    address = address_of(secret.read_line(redis.url, "redis.url"))
-    from llmservice_server.gateway.identity.shared_nonces import (  # noqa: PLC0415
-        SECONDS,
-        SharedNonces,
-    )
-    from llmservice_server.gateway.toll.wire import Wire  # noqa: PLC0415  with what it needs
+    # with what it needs
+    from llmservice_server.gateway.answers.patience import Patience  # noqa: PLC0415
+    from llmservice_server.gateway.identity.shared_nonces import SharedNonces  # noqa: PLC0415
 
-    wire = Wire(address, SECONDS)
-    return SharedNonces(wire, redis.prefix, OwnNonces() if down == "open" else None)
+    alone = OwnNonces() if down == "open" else None
+    return SharedNonces(Patience.of(redis.url), redis.prefix, alone)
 
 
 def _allow(route: Route, caller: Caller) -> None:

@@ -38,6 +38,10 @@ _NOTHING = hashlib.sha256(b"").digest()
 
 
 class Nonces(Protocol):
+    def start(self) -> None:
+        """Make ready what takes longer than a request may wait; before the first one."""
+        ...
+
     async def fresh(self, nonce: bytes) -> bool:
         """Whether it was not seen within the window; from now on it was.
 
@@ -52,6 +56,9 @@ class OwnNonces:
 
     def __init__(self) -> None:
         self._seen = Bounded[bytes, float](_NONCES + 1)
+
+    def start(self) -> None:
+        """There is nothing to do."""
 
     async def fresh(self, nonce: bytes) -> bool:
         now = time.monotonic()
@@ -68,6 +75,9 @@ class OwnNonces:
 class Signatures:
     def __init__(self, pepper: bytes, nonces: Nonces) -> None:
         self._pepper, self._nonces = pepper, nonces
+
+    def start(self) -> None:
+        self._nonces.start()
 
     async def checked(self, scope: Scope, receive: Receive, key: str) -> Receive:
         """What gives the body as it was signed, or raises `Refused` at its end.

@@ -9,7 +9,6 @@ counters in Redis, where they were not lost; the minutes' begin anew.
 import asyncio
 import logging
 import time
-from contextlib import suppress
 
 from llmservice_server.gateway.toll.counters import Order, Spent, UnavailableError, Verdict
 from llmservice_server.gateway.toll.memory import MemoryCounters
@@ -29,14 +28,9 @@ class GuardedCounters:
         self._redis, self._alone = redis, alone
         self._failures = 0
         self._looking: asyncio.Task[None] | None = None
-        self._starting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._starting = asyncio.create_task(self._connect())
-
-    async def _connect(self) -> None:
-        with suppress(RedisDownError):  # the first requests find out, too
-            await self._redis.look()
+        self._redis.start()
 
     async def take(self, order: Order) -> Verdict:
         if self._looking is None:
@@ -63,9 +57,8 @@ class GuardedCounters:
         self._redis.settle(order, verdict, spent)
 
     async def close(self) -> None:
-        for task in (self._starting, self._looking):
-            if task:
-                task.cancel()
+        if self._looking:
+            self._looking.cancel()
         await self._redis.close()
 
     def _failed(self, error: RedisDownError) -> None:

@@ -80,6 +80,9 @@ class RedisCounters:
         self._settler: asyncio.Task[None] | None = None
         self._behind: int | None = None  # ms from our monotonic clock to Redis'
 
+    def start(self) -> None:
+        self._wire.start()
+
     async def take(self, order: Order) -> Verdict:
         """As `Counters.take`.
 

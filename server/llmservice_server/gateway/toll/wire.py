@@ -103,6 +103,10 @@ class Wire:
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
 
+    def start(self) -> None:
+        """Connect, so that no call has to wait for it; how it went the first one finds out."""
+        self._begun()
+
     async def call(self, *words: Word) -> Any:
         """What Redis answers.
 
@@ -125,14 +129,17 @@ class Wire:
             self._connection.fail("was left")
 
     async def _connected(self) -> _Connection:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.shield(self._begun())
+        except TimeoutError:
+            raise RedisDownError("cannot be reached in time") from None
+
+    def _begun(self) -> asyncio.Task[_Connection]:
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._made)
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(self._connecting)
-        except TimeoutError:
-            raise RedisDownError("cannot be reached in time") from None
+        return self._connecting
 
     def _made(self, connecting: asyncio.Task[_Connection]) -> None:
         self._connecting = None

@@ -12,8 +12,9 @@ import pytest
 from devcluster.waiting import ClusterError
 from llmservice_server.config import LimitsConfig, Place
 from llmservice_server.config.redis import RedisConfig
+from llmservice_server.gateway.answers import patience
 from llmservice_server.gateway.asgi import App
-from llmservice_server.gateway.identity import keys, shared_nonces, signature
+from llmservice_server.gateway.identity import keys, signature
 
 from dev.redis import Redis
 from tests.unit.server.identity.door import PEPPER, ask, door
@@ -209,7 +210,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
         server = Redis()
     except ClusterError as error:
         pytest.skip(str(error))
-    monkeypatch.setattr(shared_nonces, "SECONDS", 5.0)  # a busy machine is no Redis that is down
+    monkeypatch.setattr(patience, "SECONDS", 5.0)  # a busy machine is no Redis that is down
     try:
         server.start()
         monkeypatch.setenv("REDIS", server.url)
