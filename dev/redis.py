@@ -30,8 +30,8 @@ class Redis:
     def __init__(self) -> None:
         ensure()
         self.port = free_port()
-        self._password = secrets.token_hex(8)
-        self.url = f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+        self.password = secrets.token_hex(8)
+        self.url = f"redis://:{self.password}@127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -40,7 +40,7 @@ class Redis:
         settings = {
             "port": str(self.port),
             "bind": "127.0.0.1",
-            "requirepass": self._password,
+            "requirepass": self.password,
             "save": "",
             "appendonly": "no",
             "dir": "/tmp",  # noqa: S108  nothing is written

@@ -110,6 +110,7 @@ def settings(level: LogLevel, notes: Path) -> dict[str, Any]:
             "vllm": above,
             "uvicorn": above,
             "uvicorn.error": above,
+            "aiosqlite": quiet,  # which tells all values of its statements
             "alembic": quiet,
             "httpx": quiet,
             "httpx2": quiet,

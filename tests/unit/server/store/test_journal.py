@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -161,6 +164,22 @@ async def test_what_is_too_old_goes_and_nothing_else(
     await Retention(database, history, conversations, days).forget()
     assert [one.request_id for one in await history.requests(10)] == ["new"]
     assert await conversations.conversations("user:alice", 10) == (begun,)
+
+
+async def test_between_two_steps_it_rests_as_long_as_one_took(database: Database) -> None:
+    """So that what else is asked of the database has at least half of its time."""
+    loop, steps = asyncio.get_running_loop(), list[tuple[float, float]]()
+
+    async def step(_: datetime) -> int:
+        began = loop.time()
+        await asyncio.sleep(0.2)
+        steps.append((began, loop.time()))
+        return 4 - len(steps)
+
+    slow: Any = SimpleNamespace(forget=step)
+    await Retention(database, slow, Conversations(database), days=1).forget()
+    assert len(steps) == 4
+    assert all(next_ - ended >= 0.2 for (_, ended), (next_, _) in pairwise(steps))
 
 
 async def test_one_replica_deletes_at_a_time_and_another_one_when_that_died(
