@@ -29,6 +29,7 @@ from llmservice_server.gateway.toll.redis import RedisCounters
 from llmservice_server.gateway.toll.wire import RedisDownError
 
 from dev.redis import Redis
+from tests.length import lasting
 from tests.unit.server.redis_words import say
 from tests.unit.server.small_engine import until
 from tests.unit.server.toll.replica import QUOTA
@@ -101,7 +102,7 @@ def _guarded(redis: Redis, *, alone: bool = True) -> GuardedCounters:
 def test_replicas_that_race_for_the_last_of_it_get_exactly_what_is_left(
     redis: Redis, what: What, limit: int, cost: int, used: int, pass_: int
 ) -> None:
-    with _racers(4, redis, what, limit, cost, 100, used) as racers:
+    with _racers(lasting(4, 10), redis, what, limit, cost, 100, used) as racers:
         began = time.monotonic()
         for racer in racers:
             racer.go()
