@@ -51,6 +51,7 @@ class Proxy:
         """
         self.down = False  # every connection is dropped
         self.swallows = ""  # the plural whose writes are
+        self.holds = "nothing"  # the plural whose lists wait until this is another
         self.delay = 0.0  # seconds until a request is passed on
         self.errors: tuple[int, ...] = ()  # codes, of which one answers a share of the requests
         self.share = 0.1
@@ -128,6 +129,8 @@ class Proxy:
         if self.delay:
             await asyncio.sleep(self.delay)
         swallowed = request.method != "GET" and _plural(request) == self.swallows
+        while request.method == "GET" and request.path.endswith(f"/{self.holds}"):
+            await asyncio.sleep(0.05)
         if self.down or swallowed:
             return _dropped(request)
         if self.errors and self._chance.random() < self.share:

@@ -39,6 +39,8 @@ def test_a_crd_that_is_missing_at_the_start_is_waited_for(
     behind.launch()
     behind.wait(lambda: "404" in behind.log.read_text(), "looking for it")
     assert behind.runs()
+    assert behind.metrics()  # so it answers, and is
+    assert not behind.ready()
     crd(True)
     kube.create(services.minimal("patient"))
     behind.wait_ready()

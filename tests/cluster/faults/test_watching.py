@@ -52,6 +52,29 @@ def test_what_was_deleted_while_nobody_could_look_is_seen_as_deleted(
     assert kube.children("gone") == {}
 
 
+@pytest.mark.parametrize("held", ["poddisruptionbudgets", "pods"])
+def test_before_every_kind_is_listed_it_is_not_ready_and_writes_nothing(
+    behind: Operator, proxy: Proxy, kube: Kube, converged: Callable[..., None], held: str
+) -> None:
+    kube.create(services.minimal("waits"))
+    converged("waits")
+    behind.stop()
+    kube.delete("Service", "waits")  # whose list is complete
+    proxy.holds, written = held, proxy.writes.copy()
+
+    behind.launch()
+    behind.wait(behind.leads, "leading")
+    others = {"GET LLMService", "GET Service", "GET Deployment"}
+    behind.wait(lambda: writes.reads(behind).keys() >= others, "listing the other kinds")
+    time.sleep(2)
+
+    assert not behind.ready()
+    assert proxy.writes == written
+    proxy.heal()
+    behind.wait_ready()
+    converged("waits")
+
+
 def _phase(kube: Kube, name: str) -> str:
     status = kube.there("LLMService", name).get("status", {})
     return status.get("startup", {}).get("phase", "")

@@ -14,6 +14,7 @@ from llmservice_operator import watch
 from llmservice_operator.api import Manifest
 from llmservice_operator.client import Client
 from llmservice_operator.connection import Connection
+from llmservice_operator.kinds import CHILDREN
 from llmservice_operator.records import FIELD_MANAGER
 from llmservice_operator.store import Store
 from llmservice_operator.watch import Watch
@@ -49,6 +50,8 @@ class _Server:
         self.undiscovered = 0  # times that the groups are asked for and there are none
         self.answered = Counter[str]()  # by their verbs
         self.refused = 0  # times that our list of them is
+        self.held: set[str] = set()  # plurals of which no list is answered
+        self.listed: set[str] = set()  # plurals of which one was
         self.cuts = 0  # how often the streams have expired
         self.after_list: dict[str, Callable[[], None]] = {}  # by whose it is; each happens once
         self._events: list[Manifest] = []  # the first one has version 1
@@ -78,6 +81,7 @@ class _Server:
         if "watch" in request.query:
             self.answered["watch"] += 1
             return await self._watched(request, self._events if ours else [])
+        await self._held_back(request.path.rpartition("/")[2])
         self.answered["list"] += 1
         whose = "ours" if request.headers["User-Agent"] == FIELD_MANAGER else "kopf's"
         if ours and whose == "ours" and self.refused:
@@ -91,6 +95,11 @@ class _Server:
             self.shown_to_kopf += names if whose == "kopf's" else ()
             self.after_list.pop(whose, lambda: None)()
         return web.json_response(body)
+
+    async def _held_back(self, plural: str) -> None:
+        while plural in self.held:
+            await asyncio.sleep(0.01)
+        self.listed.add(plural)
 
     async def _watched(self, request: web.Request, events: list[Manifest]) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -107,26 +116,73 @@ class _Server:
 
 
 @asynccontextmanager
-async def _watching(server: _Server) -> AsyncIterator[tuple[Store, str]]:
-    """What is known of the server's LLMServices, once it is synced; and the server's address."""
-    store = Store()
+async def _beginning(server: _Server) -> AsyncIterator[tuple[Watch, str]]:
+    """A watch that has just begun, and the server's address."""
     async with serving(server.answer) as url:
         client = Client(Connection(url, ssl.create_default_context()), lambda: None)
-        watch = Watch(client, [], store, lambda key, within=0.0: None, lambda: None)
+        watch = Watch(client, [], Store(), lambda key, within=0.0: None, lambda: None)
         running = asyncio.create_task(watch.run())
-        await watch.wait_synced()
         try:
-            yield store, url
+            yield watch, url
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await client.close()
 
 
+@asynccontextmanager
+async def _watching(server: _Server) -> AsyncIterator[tuple[Store, str]]:
+    """What is known of the server's LLMServices, once it is synced; and the server's address."""
+    async with _beginning(server) as (watch, url):
+        await watch.wait_synced()
+        yield watch.store, url
+
+
 async def _seen(store: Store, *names: str) -> None:
     async with asyncio.timeout(10):
         while {key.name for key in store.everyone()} != set(names):
             await asyncio.sleep(0.01)
+
+
+_WATCHED = ["llmservices", "pods", *(kind.plural for kind in CHILDREN.values())]
+
+
+async def _listed(server: _Server, *plurals: str, but: str = "") -> None:
+    while not server.listed >= set(plurals) - {but}:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # for the answers to arrive
+
+
+@pytest.mark.parametrize("held", _WATCHED)
+async def test_until_the_last_kind_is_listed_it_is_not_synced(held: str) -> None:
+    server = _Server()
+    server.held.add(held)
+    async with _beginning(server) as (watch, _), asyncio.timeout(10):
+        await _listed(server, *_WATCHED, "nodes", but=held)
+        assert not watch.synced()
+        server.held.clear()
+        await watch.wait_synced()
+
+
+async def test_nodes_only_explain_and_are_not_waited_for_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = _Server()
+    server.held.add("nodes")
+    async with _beginning(server) as (seen, _), asyncio.timeout(10):
+        await _listed(server, *_WATCHED)
+        assert not seen.synced()
+        monkeypatch.setattr(watch, "SCENERY_WAIT", 0.0)
+        await seen.wait_synced()
+
+
+async def test_each_watch_is_listened_to_kopfs_too() -> None:
+    async with _beginning(_Server()) as (watch, _):
+        await watch.wait_synced()
+        silent = watch.silent()
+    names = sorted(name.split()[0] for name, _ in silent)
+    assert names == sorted([*_WATCHED, "pods", "nodes"])  # of pods: ours, and those of others
+    assert all(0 <= seconds < 10 for _, seconds in silent)
 
 
 @pytest.mark.parametrize("whose", ["ours", "kopf's"])
