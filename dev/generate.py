@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dev.conditions import conditions
 from dev.configuration import configuration
-from dev.metrics import metrics
+from dev.metrics import metrics, operator_metrics
 from dev.reference import reference
 
 _DIGEST = "dev/locks.sha256"  # not in the lock files: these are layers of images
@@ -112,6 +112,7 @@ _generated: dict[str, Callable[[], str]] = {
     "docs/conditions.md": conditions,
     "docs/configuration.md": configuration,
     "docs/metrics.md": metrics,
+    "docs/operator-metrics.md": operator_metrics,
     "tests/unit/render/golden/minimal.yaml": partial(_children, "examples/minimal.yaml"),
     **{
         f"tests/unit/render/golden/{name}.yaml": partial(

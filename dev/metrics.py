@@ -1,10 +1,14 @@
-"""docs/metrics.md: what the server tells Prometheus, made of its own metrics."""
+"""docs/metrics.md and docs/operator-metrics.md: what the server and the operator tell Prometheus,
+made of their own metrics.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
+from llmservice_operator import metrics as of_operator
 from llmservice_server.admin.metrics import Months
 from llmservice_server.gateway.metrics import METRICS
+from prometheus_client.metrics import MetricWrapperBase
 
 _HEAD = """\
 <!-- Written by `make generate` from server/llmservice_server/gateway/metrics.py. -->
@@ -44,10 +48,38 @@ A bill: `max by (user) (sum by (user, instance) (last_over_time(llmservice_month
 {month="2026-11"}[1h])))`.
 
 """
+_OPERATOR = """\
+<!-- Written by `make generate` from operator/llmservice_operator/metrics.py. -->
+# Metrics of the operator
+
+`GET /metrics` on the port of its probes (`httpPort` in the chart's values, 8080), in Prometheus' \
+text format, beside what the client library tells of each process (`process_…`, `python_…`). \
+Names and labels are those of controller-runtime and client-go, so that dashboards made for other \
+controllers show them; what begins with `llmservice_operator_` is its own.
+
+- Each process tells of itself. Of two, one leads: only there `leader_election_master_status` is \
+1, are there reconciles, and do the gauges of resources count any, so that sums over both are right.
+- `controller` and `name` are always `llmservice`, but for the Lease's `llmservice-operator`.
+- `result` is `success`, `error` (tried again after a pause), or `requeue` (it led no more).
+- `verb` is Kubernetes' (`list`, `watch`, `get`, `create`, `update`, `patch`, `delete`); of \
+children `create`, `apply` or `delete`. `code` is the HTTP status; of requests without an answer \
+`<error>`.
+- `reason` of a watch that began again is `ended` (by the server, as every few minutes), `failed`, \
+or `expired` (410: all is listed anew).
+
+"""
+
+
+def operator_metrics() -> str:
+    """The operator's whole page."""
+    counted = [m for m in vars(of_operator).values() if isinstance(m, MetricWrapperBase)]
+    rows = [_row(metric, family) for metric in counted for family in metric.describe()]
+    gauges = [_row(family, family) for family in of_operator.Conditions(tuple).collect()]
+    return _OPERATOR + _table(rows + gauges)
 
 
 def metrics() -> str:
-    """The whole page."""
+    """The server's whole page."""
     rows = [_row(metric, family) for metric in METRICS for family in metric.describe()]
     months = [_row(family, family) for family in Months({}).collect()]
     return _HEAD + _table(rows) + _BILLS + _table(months)

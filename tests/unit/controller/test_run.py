@@ -105,6 +105,17 @@ async def _until(url: str, code: int, words: str = "") -> None:
         await asyncio.sleep(0.1)
 
 
+async def test_what_it_tells_prometheus_is_documented(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/operator-metrics.md").read_text()
+    async with _running(_Api(), tmp_path) as url, asyncio.timeout(60):
+        await _until(f"{url}/metrics", 200)
+        _, text = await _said(f"{url}/metrics")
+    told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    ours = {name for name in told if not name.startswith(("python_", "process_"))}
+    assert len(ours) > 15
+    assert not [name for name in ours if f"| `{name.removesuffix('_created')}" not in page]
+
+
 async def test_the_probes_tell_of_what_watches_and_of_what_works(tmp_path: Path) -> None:
     api = _Api()
     async with _running(api, tmp_path) as url, asyncio.timeout(60):
