@@ -1,8 +1,9 @@
 """The commands that need no cluster: a resource's children and the CRD, as YAML.
 
-What the API server would set is left out of the children: the owner's uid. Refused is what the
-types refuse, unknown fields too; most rules between fields are held by the API server alone
-(kubectl apply --dry-run=server).
+The children are as the operator applies them, but for what a cluster decides: the owner's uid, the
+annotation with the hash of the whole, uid included, and the replicas where an autoscaler has them.
+Refused is what the types refuse, unknown fields too; most rules between fields are held by the API
+server alone (kubectl apply --dry-run=server).
 """
 
 import sys

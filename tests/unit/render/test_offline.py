@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from llmservice_operator import records, rollout
 from llmservice_operator.__main__ import main
+from llmservice_operator.api import LLMService, Manifest
+from llmservice_operator.observed import Observed
+from llmservice_operator.ownership import stamped
+from llmservice_operator.records import APPLIED_HASH
+from llmservice_operator.render import RenderDefaults, render
 
 _EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
 
@@ -21,6 +27,41 @@ def test_prints_the_children_of_each_example(
     }
     assert "Deployment" in {child["kind"] for child in children}
     assert all("uid" not in child["metadata"]["ownerReferences"][0] for child in children)
+
+
+def _applied(written: Manifest, images: RenderDefaults) -> list[Manifest]:
+    """What the operator sends where there is nothing yet."""
+    meta = {"namespace": "default", "uid": "u", "resourceVersion": "1", **written["metadata"]}
+    resource = {**written, "metadata": meta}
+    desired = [stamped(child) for child in render(LLMService.parse(resource), images)]
+    return list(rollout.step(desired, Observed(records.resource(resource), (), ())).apply)
+
+
+def _by_name(children: list[Manifest]) -> dict[tuple[str, str], Manifest]:
+    return {(child["kind"], child["metadata"]["name"]): child for child in children}
+
+
+@pytest.mark.parametrize("example", _EXAMPLES, ids=lambda path: path.stem)
+def test_prints_what_is_applied_but_for_what_the_cluster_decides(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--server-image=a:1", "--proxy-image=b:1", "--redis-image=c:1")
+    assert main(["render", str(example), *flags]) == 0
+    printed = list(yaml.safe_load_all(capsys.readouterr().out))
+    images = RenderDefaults("a:1", "b:1", "c:1")
+    applied = _applied(yaml.safe_load(example.read_text()), images)
+
+    scaled = {m["metadata"]["name"] for m in applied if m["kind"] == "HorizontalPodAutoscaler"}
+    for child in applied:
+        if child["kind"] == "Deployment" and child["metadata"]["name"] in scaled:
+            assert child["spec"].pop("replicas")
+        for owner in child["metadata"]["ownerReferences"]:
+            assert owner.pop("uid") == "u"
+        assert child["metadata"]["annotations"].pop(APPLIED_HASH)
+    for child in (*applied, *printed):
+        if not child["metadata"].get("annotations"):
+            child["metadata"].pop("annotations", None)
+    assert _by_name(printed) == _by_name(applied)
 
 
 @pytest.mark.parametrize(
