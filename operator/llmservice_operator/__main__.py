@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         default="",
         metavar="IMAGE",
         help=f"default: what the live pods run, or {_SERVER_IMAGE} or {_PROXY_IMAGE} "
-        "where there are none",
+        "where none run that engine",
     )
     diff.add_argument(
         "--field-manager",

@@ -44,3 +44,7 @@ CHILDREN: dict[str, Kind] = {
         Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
     )
 }
+
+# The pods of these need those, and nothing of these is written while one of those cannot be.
+NEEDED = frozenset({"ServiceAccount", "ConfigMap"})
+NEEDING = frozenset({"Deployment", "HorizontalPodAutoscaler"})

@@ -112,6 +112,8 @@ def test_of_a_new_resource_every_child_is_shown_and_none_is_made(diff: Command, 
     assert found.status == 1
     added = found.lines("+")
     assert {name.split()[0] for name in added} == set(CHILDREN)
+    secret = f"# Secret new-redis would be made in namespace {kube.namespace}, with a password"
+    assert found.out.count(secret) == 1
     assert "image: mine:1" in added["Deployment new"]
     assert not found.lines("-")
     assert not found.err
@@ -222,9 +224,40 @@ def test_a_foreign_object_and_a_refused_resource_keep_no_other_from_being_shown(
     )
     found = diff(*(_in(kube, resource) for resource in resources))
     assert found.status == 2
-    refused, left = found.err.splitlines()
+    refused, left, without = found.err.splitlines()
     assert "both: " in refused
     assert "write replicas or autoscaling, not both" in refused
     assert "ServiceAccount taken is not owned by this LLMService and is left alone" in left
-    assert "ServiceAccount taken" not in found.lines("+")
-    assert {"Deployment taken", "ServiceAccount good"} <= found.lines("+").keys()
+    assert "Deployment taken is not written while what its pods need is not ours" in without
+    added = found.lines("+")
+    assert not {"ServiceAccount taken", "Deployment taken"} & added.keys()
+    assert {"Service taken", "ServiceAccount good", "Deployment good"} <= added.keys()
+
+
+def test_of_a_redis_that_has_its_password_none_is_made_and_none_is_shown(
+    diff: Command, kube: Kube
+) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "has-redis"}}
+    kube.create({**secret, "stringData": {"REDIS_PASSWORD": "chosen"}})
+    has = services.minimal("has", gateway={"redis": {"managed": True}})
+    found = diff(_in(kube, has))
+    assert "Deployment has-redis" in found.lines("+")
+    assert "would be made" not in found.out
+    assert "chosen" not in found.out
+
+
+def test_the_image_of_a_server_is_not_taken_for_a_proxys_nor_the_other_way_round(
+    operator: Operator, diff: Command, kube: Kube, cluster: Cluster
+) -> None:
+    """That the operator of these tests has none for proxies, nobody can see."""
+    server = _in(kube, services.minimal("turns"))
+    upstreams = [{"url": "http://up.example.com/v1"}]
+    spec = {"engine": {"type": "proxy", "upstreams": upstreams}}
+    proxy = {**server, "spec": spec}
+    _apply(cluster, server)
+    services.wait_ready(kube, "turns")
+    assert "image: llmservice/proxy:dev" in diff(proxy).lines("+")["Deployment turns"]
+    _apply(cluster, proxy)
+    services.wait_ready(kube, "turns")
+    assert diff(proxy) == Diff(0, "", "")
+    assert "image: llmservice/server:dev" in diff(server).lines("+")["Deployment turns"]

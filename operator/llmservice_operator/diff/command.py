@@ -18,11 +18,12 @@ from llmservice_operator.connection import ConnectError, connect
 from llmservice_operator.diff.applied import applier, merge_patch
 from llmservice_operator.diff.text import difference
 from llmservice_operator.files import resources_in
-from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, Kind
+from llmservice_operator.kinds import CHILDREN, LLM_SERVICE, NEEDED, NEEDING, SECRET, Kind
 from llmservice_operator.observed import Observed
 from llmservice_operator.ownership import stamped
 from llmservice_operator.records import Ref
 from llmservice_operator.render import RenderDefaults, render
+from llmservice_operator.render.redis import redis_name
 
 SAME, DIFFERENT, FAILED = 0, 1, 2
 _FORBIDDEN = (
@@ -94,13 +95,22 @@ class _Comparison:
         after = await self._resource(before, written)
         service = LLMService.parse(after)
         owned = await self._owned(service)
+        installed = self._installed(before, owned)
+        desired = [stamped(manifest) for manifest in render(service, installed)]
+        status = await self._compare(after, owned, desired)
+        return max(status, await self._password(service))
+
+    def _installed(self, before: Manifest | None, owned: dict[Ref, Manifest]) -> RenderDefaults:
+        """The images that the operator was installed with, as far as what runs tells."""
         new, live = self.asked.new, _images(owned)
-        named = (before or {}).get("spec", {}).get("engine", {}).get("image")
-        image = self.asked.server_image or ("" if named else live.get("server"))
-        redis = live.get("redis", new.redis_image)
-        defaults = RenderDefaults(image, redis_image=redis) if image else new
-        desired = [stamped(manifest) for manifest in render(service, defaults)]
-        return await self._compare(after, owned, desired)
+        server, proxy = new.server_image, new.proxy_image
+        engine: Manifest = (before or {}).get("spec", {}).get("engine", {})
+        if "server" in live and not engine.get("image"):
+            of_proxies = engine.get("type") == "proxy"
+            server, proxy = (server, live["server"]) if of_proxies else (live["server"], proxy)
+        if asked := self.asked.server_image:
+            server = proxy = asked
+        return RenderDefaults(server, proxy, live.get("redis", new.redis_image))
 
     async def _compare(
         self, after: Manifest, owned: dict[Ref, Manifest], desired: list[Manifest]
@@ -108,17 +118,33 @@ class _Comparison:
         children = tuple(records.child(obj) for obj in owned.values())
         plan = rollout.step(desired, Observed(records.resource(after), children, ()))
         status = SAME
+        lacking = False
         # A ConfigMap stays for as long as a pod needs it; that it goes then is shown at once.
         for ref in sorted(owned.keys() - {rollout.ref_of(manifest) for manifest in desired}):
             status = max(status, self._print(owned[ref], None))
         for manifest in plan.apply:
             kind, ref = CHILDREN[manifest["kind"]], rollout.ref_of(manifest)
+            if lacking and kind.name in NEEDING:
+                status = _failed(f"{ref} is not written while what its pods need is not ours")
+                continue
             live = owned.get(ref) or await self._get(kind, ref.namespace, ref.name)
             if live and records.child(live).owner != after["metadata"]["uid"]:
                 status = _failed(f"{ref} is not owned by this LLMService and is left alone")
+                lacking = lacking or kind.name in NEEDED
             else:
                 status = max(status, self._print(live, await self.client.apply(kind, manifest)))
         return status
+
+    async def _password(self, service: LLMService) -> int:
+        """That of a Redis of its own is no child that is rendered, and is nobody's to see."""
+        name, namespace = redis_name(service), service.metadata.namespace
+        if not service.spec.gateway.runs_redis or await self._get(SECRET, namespace, name):
+            return SAME
+        self.out.write(
+            f"# Secret {name} would be made in namespace {namespace}, with a password drawn at "
+            "random, where the operator may (redis.createSecrets in its chart)\n"
+        )
+        return DIFFERENT
 
     def _print(self, before: Manifest | None, after: Manifest | None) -> int:
         text = difference(before, after)
