@@ -88,9 +88,10 @@ class Leader:
         known = self._ours if held else None
         while held:
             lease = known or await client.get(LEASE, self.namespace, self.name)
-            if lease["spec"].get("holderIdentity") != self.identity:
+            spec: Manifest = lease.get("spec") or {}
+            if spec.get("holderIdentity") != self.identity:
                 return
-            lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+            lease["spec"] = spec | {"holderIdentity": "", "leaseDurationSeconds": 1}
             try:
                 await client.replace(LEASE, lease)
             except ApiError as error:
@@ -115,19 +116,20 @@ class Leader:
         self._held_until = started + DEADLINE
 
     def _may_take(self, lease: Manifest, now: float) -> bool:
-        holder = lease["spec"].get("holderIdentity") or ""
+        spec: Manifest = lease.get("spec") or {}  # somebody may have made it, and nobody held it
+        holder = spec.get("holderIdentity") or ""
         if holder in ("", self.identity):
             return True
         version = lease["metadata"]["resourceVersion"]
         if self._seen is None or self._seen.version != version:
             self._seen = _Seen(holder, version, now)
         self._held_until = float("-inf")  # whatever we believed, it names another
-        lasts = lease["spec"].get("leaseDurationSeconds") or DURATION
+        lasts = spec.get("leaseDurationSeconds") or DURATION
         return now - self._seen.at > lasts
 
     def _lease(self, known: Manifest) -> Manifest:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        spec: Manifest = known.get("spec", {})
+        spec: Manifest = known.get("spec") or {}
         ours = spec.get("holderIdentity") == self.identity
         return {
             "apiVersion": LEASE.api_version,

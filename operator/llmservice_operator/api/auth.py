@@ -5,7 +5,7 @@ from typing import Annotated
 from llmservice_server.config import AuthConfig
 from pydantic import ConfigDict, Field
 
-from llmservice_operator.api.fields import matching, text
+from llmservice_operator.api.fields import matching, named, text
 from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.plan import Plan, PlanName
 from llmservice_operator.api.secret_key import ApiKeySecret, PepperSecret
@@ -109,16 +109,7 @@ class Auth(Part):
     signed: bool = _USUAL.signed
     """Whether a request with a key must be signed, too, so that nobody can send it again."""
 
-    plans: Annotated[
-        tuple[Plan, ...],
-        Field(
-            max_length=32,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
+    plans: Annotated[tuple[Plan, ...], named(32)] = ()
     """The tiers of callers. `default` and `anonymous` are there, without limits, if they are not
     written."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from llmservice_server.config import RESERVED_ARGS, base_url
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from llmservice_operator.api.fields import DataKey, ObjectName, matching, text
+from llmservice_operator.api.fields import DataKey, ObjectName, matching, named, text
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.secret_key import ApiKeySecret
@@ -159,16 +159,7 @@ class Upstream(Part):
     url: Annotated[str, text(_URL, _URL_SENTENCE, 1024), AfterValidator(_upstream_url)]
     """Its address, as an OpenAI client takes it for its base URL."""
 
-    models: Annotated[
-        tuple[UpstreamModel, ...],
-        Field(
-            max_length=256,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
+    models: Annotated[tuple[UpstreamModel, ...], named(256)] = ()
     """Which models it is asked for. Several upstreams with one model share its requests. Default:
     all that it lists itself."""
 
@@ -246,16 +237,7 @@ class Engine(Part):
     JSON. The fields listed below are set by the operator and refused here; each says what to write
     instead. See https://docs.vllm.ai/en/stable/configuration/engine_args.html for the others."""
 
-    env: Annotated[
-        tuple[EnvVar, ...],
-        Field(
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
+    env: Annotated[tuple[EnvVar, ...], named(64)] = ()
     """Variables of the server's environment."""
 
     @model_validator(mode="after")

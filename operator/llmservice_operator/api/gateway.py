@@ -14,7 +14,7 @@ from llmservice_server.config import (
 from pydantic import ConfigDict, Field
 
 from llmservice_operator.api.auth import Auth
-from llmservice_operator.api.fields import matching, text
+from llmservice_operator.api.fields import matching, named, text
 from llmservice_operator.api.kept import Cache, History, Idempotency
 from llmservice_operator.api.part import Part, rule, rules
 from llmservice_operator.api.plan import Quotas, Rates
@@ -68,16 +68,7 @@ class Limits(Part):
     per_address: Rates | None = None
     """What each address may ask for, whoever asks. Default: no limit."""
 
-    models: Annotated[
-        tuple[ModelRates, ...],
-        Field(
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
+    models: Annotated[tuple[ModelRates, ...], named(64)] = ()
     """What all callers of a model may ask of it together. Default: no limit."""
 
     # No default of the schema: it would be written where there are no limits and no Redis.

@@ -12,6 +12,7 @@ from llmservice_operator.api.fields import (
     ObjectName,
     QualifiedName,
     Quantity,
+    named,
 )
 from llmservice_operator.api.part import Part, rule, rules
 
@@ -155,16 +156,7 @@ class Pod(Part):
     runtime_class_name: ObjectName | None = None
     """Name of a RuntimeClass, as nvidia where nodes need it."""
 
-    image_pull_secrets: Annotated[
-        tuple[PullSecret, ...],
-        Field(
-            max_length=8,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
+    image_pull_secrets: Annotated[tuple[PullSecret, ...], named(8)] = ()
     """Secrets that open a private registry."""
 
     labels: Labels | None = None

@@ -7,6 +7,7 @@ from llmservice_operator.placement.demand import Demand
 from llmservice_operator.render.configuration import KEY, key_variable
 from llmservice_operator.render.defaults import RenderDefaults
 from llmservice_operator.render.redis import redis_environment
+from llmservice_operator.render.restricted import restricted_container
 from llmservice_operator.render.startup import startup_seconds
 from llmservice_operator.render.volumes import CONFIG_PATH, HOME, mounts
 
@@ -48,14 +49,7 @@ def container(service: LLMService, defaults: RenderDefaults, asked: Demand) -> M
             "timeoutSeconds": 10,
             "failureThreshold": 6,
         },
-        "securityContext": {
-            "privileged": False,
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"add": [], "drop": ["ALL"]},
-        },
-        # What the server wrote last becomes part of the pod's status, and so of ours.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **restricted_container(),
         "volumeMounts": mounts(service),
     }
 

@@ -7,9 +7,9 @@ from llmservice_operator.render.configuration import GRACE_SECONDS
 from llmservice_operator.render.container import CLAIM, container
 from llmservice_operator.render.defaults import RenderDefaults
 from llmservice_operator.render.identity import labels, selector
+from llmservice_operator.render.restricted import restricted_pod
 from llmservice_operator.render.volumes import volumes
 
-_USER = 1000
 _SHUTDOWN_SECONDS = 15
 
 
@@ -34,26 +34,11 @@ def pod_template(service: LLMService, defaults: RenderDefaults, config_map: str)
             },
         },
         "spec": {
-            "serviceAccountName": service.metadata.name,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            # Said, so that they are ours: what somebody opens to the node is closed again.
-            "hostNetwork": False,
-            "hostPID": False,
-            "hostIPC": False,
+            **restricted_pod(service.metadata.name),
             # Serve on while proxies learn of the end, finish what is in flight, shut down.
             "terminationGracePeriodSeconds": (
                 GRACE_SECONDS + service.spec.rollout.drain_seconds + _SHUTDOWN_SECONDS
             ),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _USER,
-                "runAsGroup": _USER,
-                "fsGroup": _USER,
-                # A large model volume is not walked file by file when its owner is right already.
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
             "affinity": {
                 **({"nodeAffinity": asked.node_affinity} if asked.node_affinity else {}),
                 "podAntiAffinity": _apart(service),

@@ -11,11 +11,11 @@ from llmservice_operator.api.pod import INSTANCE, NAME
 from llmservice_operator.api.resource import LLMService
 from llmservice_operator.render.defaults import RenderDefaults
 from llmservice_operator.render.identity import metadata, selector
+from llmservice_operator.render.restricted import restricted_container, restricted_pod
 
 PASSWORD = "REDIS_PASSWORD"  # noqa: S105  the name of a Secret's key and of a variable
 URL = "REDIS_URL"
 _PORT = 6379
-_USER = 1000
 # Above what is counted Redis needs as much again for its clients and what it frees late.
 _MEMORY, _LIMIT = "160mb", "320Mi"
 # Where memory ends, what was asked for longest ago goes first: answers that are kept push out no
@@ -117,19 +117,8 @@ def _deployment(service: LLMService, image: str) -> Manifest:
             "template": {
                 "metadata": {"labels": _labels(service)},
                 "spec": {
-                    "serviceAccountName": service.metadata.name,
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "hostNetwork": False,
-                    "hostPID": False,
-                    "hostIPC": False,
+                    **restricted_pod(service.metadata.name),
                     "terminationGracePeriodSeconds": 5,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": _USER,
-                        "runAsGroup": _USER,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
                     **({"imagePullSecrets": secrets} if secrets else {}),
                     "containers": [_container(service, image)],
                 },
@@ -153,11 +142,5 @@ def _container(service: LLMService, image: str) -> Manifest:
         },
         "readinessProbe": {**ping, "periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {**ping, "periodSeconds": 20, "failureThreshold": 3},
-        "securityContext": {
-            "privileged": False,
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"add": [], "drop": ["ALL"]},
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **restricted_container(),
     }

@@ -239,6 +239,14 @@ async def test_a_renewal_that_was_on_the_wire_does_not_keep_the_lease() -> None:
     assert leases.lease["spec"]["holderIdentity"] == ""
 
 
+@pytest.mark.parametrize("empty", [{}, {"spec": None}, {"spec": {}}])
+async def test_a_lease_that_says_nothing_is_free(empty: Manifest) -> None:
+    leases, leader = _Moved(), Leader("ns", "lease", "me", _Clock())
+    leases.lease = {"metadata": {"resourceVersion": "1"}, **empty}
+    await _renew(leader, leases)
+    assert leases.lease["spec"]["holderIdentity"] == "me"
+
+
 async def test_the_lease_of_another_is_left_alone() -> None:
     leases, leader = _Moved(), Leader("ns", "lease", "me", _Clock())
     await _renew(leader, leases)
