@@ -48,7 +48,7 @@ images: setup ## Build the operator's and the server's image
 N ?= 1000
 QUIET ?= 60
 bench-operator: setup ## N=1000: time, requests, CPU and memory beside a floor without operator
-	@$(BIN)/python -m bench.operator --resources $(N) --quiet $(QUIET) $(if $(FOREIGN),--foreign)
+	@$(BIN)/python -m bench.operator --resources $(N) --quiet $(QUIET)
 
 ROUNDS ?= 10
 bench-server: setup ## ROUNDS=10: beside bare vLLM, no gateway and other proxies: time, CPU, memory

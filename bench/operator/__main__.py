@@ -61,7 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.operator", description=__doc__)
     parser.add_argument("--resources", type=_several, default=1000, metavar="N", help="10 or more")
     parser.add_argument("--quiet", type=float, default=60, metavar="SECONDS", help="600 in full")
-    parser.add_argument("--foreign", action="store_true", help="2,000 nodes, 20,000 pods of others")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="what costs most, by cProfile")
     parser.add_argument("--no-floor", action="store_true", help="the operator alone: no ratios")
     parser.add_argument("--only-create", action="store_true", help="end after the first scenarios")
@@ -119,7 +118,6 @@ async def _scenarios(on: Subject, options: argparse.Namespace) -> AsyncGenerator
         yield await changes.change_all(on)
         yield await changes.delete_some(on)
         yield await standing.restart(on)
-    if options.foreign:
         yield await standing.among_others(on)
 
 

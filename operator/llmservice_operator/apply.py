@@ -88,6 +88,9 @@ class Writer:
         ]
         lacking, answers = not _NEEDED.isdisjoint(unseen), _Answers()
         for surplus in plan.prune:
+            if surplus.ref.kind in unseen:  # it may be gone already
+                lacking = lacking or surplus.ref.kind in _NEEDING
+                continue
             if problem := await answers.awaited(surplus.ref, self._delete(surplus)):
                 problems.append(problem)
                 lacking = lacking or surplus.ref.kind in _NEEDING
@@ -163,7 +166,7 @@ class Writer:
             metrics.refusals.labels(ref.kind, f"{error.code}").inc()
             if error.code == 409 and live is None:
                 memory.taken.add(ref)  # by whom, the next attempt says
-            elif error.code in _REFUSED and error.reason != NAMESPACE_TERMINATING:
+            elif _refused(error):
                 words = f"{ref} was refused: {shortened(error.message)}"
                 problem = Problem(Reason.APPLY_REFUSED, words)
                 if error.code != _REFUSED_FOR_NOW and not _BY_POLICY.search(error.message):
@@ -203,7 +206,7 @@ class Writer:
     async def _find(self, ref: Ref) -> Manifest | None:
         return await self._client.find(CHILDREN[ref.kind], ref.namespace, ref.name)
 
-    async def _delete(self, surplus: Child) -> None:
+    async def _delete(self, surplus: Child) -> Problem | None:
         kind, ref = CHILDREN[surplus.ref.kind], surplus.ref
         this = ref.namespace, ref.name, surplus.uid
         try:
@@ -211,10 +214,14 @@ class Writer:
         except ApiError as error:
             if error.code not in _PERHAPS_GONE or await self._client.there(kind, *this):
                 metrics.refusals.labels(ref.kind, f"{error.code}").inc()
-                raise
+                if not _refused(error):
+                    raise
+                words = f"the deletion of {ref} was refused: {shortened(error.message)}"
+                return Problem(Reason.APPLY_REFUSED, words)
         self._store.remove(surplus)
         metrics.applies.labels(kind.name, "delete").inc()
         log.info("deleted %s, which nothing needs any more", ref)
+        return None
 
 
 @dataclass
@@ -245,6 +252,10 @@ class _Answers:
         words = f"{ref} cannot be written: {shortened(said)}"
         log.warning(words)
         return Problem(Reason.API_FAILED, words, passing=took < SOON)
+
+
+def _refused(error: ApiError) -> bool:
+    return error.code in _REFUSED and error.reason != NAMESPACE_TERMINATING
 
 
 def _settled_digest(memory: _Memory, ref: Ref) -> str:

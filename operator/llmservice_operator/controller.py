@@ -115,7 +115,8 @@ class Controller:
 
     def _observe(self, resource: Resource) -> Observed:
         children, pods = self.store.owned_by(resource.uid), self.store.pods(resource.key)
-        return Observed(resource, tuple(children), tuple(pods))
+        unseen = self.store.unseen(resource.key.namespace)
+        return Observed(resource, tuple(children), tuple(pods), frozenset(unseen))
 
     def _situation(
         self, resource: Resource, service: LLMService | None, problems: list[Problem]

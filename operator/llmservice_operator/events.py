@@ -84,6 +84,7 @@ class Recorder:
                 await self._send(kind, self._series[kind])
             except (ApiError, NotLeadingError) as error:
                 self._series.pop(kind, None)
+                self._due.pop(kind, None)  # it may have come again meanwhile
                 log.warning("event %s not sent: %s", kind[2], error)
         return None
 

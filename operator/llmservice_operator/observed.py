@@ -8,11 +8,15 @@ from llmservice_operator.records import Child, Pod, Resource
 
 @dataclass(frozen=True)
 class Observed:
-    """children: those that carry this resource's uid. pods: those with its labels."""
+    """children: those that carry this resource's uid. pods: those with its labels.
+
+    unseen: kinds that we have no right to watch; nothing is known of what there is of them.
+    """
 
     resource: Resource
     children: tuple[Child, ...]
     pods: tuple[Pod, ...]
+    unseen: frozenset[str] = frozenset()
 
     def child(self, kind: str, name: str | None = None) -> Child | None:
         """The child of that kind; name defaults to the resource's own."""

@@ -1,8 +1,8 @@
 """Secrets and claims that a spec names: are they there?
 
 Each is asked for by name, never listed or watched; of a Secret only the names of its keys are
-kept. What is there is asked for again after FRESH seconds or for a new generation, what is
-missing each time, which the queue's back-off bounds. Where the right to read is missing, the
+kept. What is there is asked for again after FRESH seconds or for a new generation or uid, what is
+missing with each reconcile. Where the right to read is missing, the
 answer is taken to be yes: the kubelet will tell. The one that we make ourselves is made here.
 """
 
@@ -64,14 +64,14 @@ def needed(service: LLMService) -> Iterator[Needed]:
 class Prerequisites:
     def __init__(self, client: Client) -> None:
         self._client = client
-        # Of each resource: for which generation what was found, and when.
-        self._found: dict[Key, tuple[int, dict[Needed, float]]] = {}
+        # Of each resource: for which uid and generation what was found, and when.
+        self._found: dict[Key, tuple[tuple[str, int], dict[Needed, float]]] = {}
 
     async def missing(self, service: LLMService) -> list[Problem]:
         key = Key(service.metadata.namespace, service.metadata.name)
-        generation, now = service.metadata.generation, time.monotonic()
-        since, known = self._found.get(key, (generation, {}))
-        if since != generation:
+        asker, now = (service.metadata.uid, service.metadata.generation), time.monotonic()
+        of, known = self._found.get(key, (asker, {}))
+        if of != asker:
             known = {}
         problems: list[Problem] = []
         found: dict[Needed, float] = {}
@@ -83,7 +83,7 @@ class Prerequisites:
             else:
                 found[need] = now
         if found:
-            self._found[key] = (generation, found)
+            self._found[key] = (asker, found)
         else:
             self.forget(key)
         return problems

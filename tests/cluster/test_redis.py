@@ -59,6 +59,24 @@ def test_it_is_made_kept_through_a_restart_and_goes_but_for_its_password(
     eventually("so does the password", lambda: kube.get("Secret", "own-redis") is None)
 
 
+def test_a_resource_recreated_at_once_gets_a_password_of_its_own(
+    operator: Operator, kube: Kube, may_create_secrets: None
+) -> None:
+    kube.create(services.minimal("again", gateway=_MANAGED))
+    services.wait_ready(kube, "again")
+    before = _password(kube, "again-redis")
+    kube.delete("LLMService", "again")
+    uid = kube.create(services.minimal("again", gateway=_MANAGED))["metadata"]["uid"]
+
+    def ours() -> bool:
+        found = kube.get("Secret", "again-redis")
+        return bool(found) and found["metadata"]["ownerReferences"][0]["uid"] == uid
+
+    eventually("the new one's", ours)
+    services.wait_ready(kube, "again")
+    assert _password(kube, "again-redis") != before
+
+
 def test_what_somebody_changes_of_it_is_set_right(
     operator: Operator, kube: Kube, may_create_secrets: None
 ) -> None:

@@ -72,4 +72,5 @@ def _settled(deployment: Manifest, observed: Observed) -> bool:
 def _needed(child: Child, observed: Observed, *, settled: bool) -> bool:
     if child.ref.kind != "ConfigMap":
         return False
-    return not settled or any(child.ref.name in pod.config_maps for pod in observed.pods)
+    mentioned = any(child.ref.name in pod.config_maps for pod in observed.pods)
+    return not settled or mentioned or "Pod" in observed.unseen

@@ -4,6 +4,7 @@ Where an autoscaler exists, the Deployment is rendered without replicas. Leaving
 we alone own would reset it to 1, so for as long as we own it we go on saying the number that is
 there; the autoscaler's first change takes it over, and from then on we say nothing. A Deployment
 that has to be made anew starts with the number that the autoscaler wanted last, or its minimum.
+Where we may not see autoscalers, any Deployment may have one, and keeps the number that it has.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,22 +13,32 @@ from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.observed import Observed
 from llmservice_operator.ownership import owns_replicas
 
+_SCALER = "HorizontalPodAutoscaler"
+
 
 def with_replicas(desired: Sequence[Manifest], observed: Observed) -> Iterable[Manifest]:
     """desired, with the Deployment's replicas written where we have to hold them."""
     for manifest in desired:
-        if manifest["kind"] != "Deployment" or "replicas" in manifest["spec"]:
+        if manifest["kind"] != "Deployment":
             yield manifest
             continue
         name = manifest["metadata"]["name"]
         live = observed.child("Deployment", name)
-        if live is None:
+        given = "replicas" in manifest["spec"]
+        if given and (live is None or _SCALER not in observed.unseen):
+            yield manifest
+        elif live is None:
             yield _with(manifest, _start(desired, observed, name))
         elif live.replicas is not None and owns_replicas(live.owned):
             # Only if nobody scaled it meanwhile: the version makes the server refuse otherwise.
             yield _with(manifest, live.replicas, {"resourceVersion": str(live.version)})
         else:
-            yield manifest
+            yield _without(manifest) if given else manifest
+
+
+def _without(manifest: Manifest) -> Manifest:
+    spec = {name: value for name, value in manifest["spec"].items() if name != "replicas"}
+    return {**manifest, "spec": spec}
 
 
 def _with(manifest: Manifest, replicas: int | None, metadata: Manifest | None = None) -> Manifest:
@@ -42,8 +53,8 @@ def _with(manifest: Manifest, replicas: int | None, metadata: Manifest | None = 
 
 def _start(desired: Sequence[Manifest], observed: Observed, name: str) -> int | None:
     for manifest in desired:
-        if manifest["kind"] == "HorizontalPodAutoscaler":
-            scaler = observed.child("HorizontalPodAutoscaler", name)
+        if manifest["kind"] == _SCALER:
+            scaler = observed.child(_SCALER, name)
             last = scaler.status.get("desiredReplicas", 0) if scaler else 0
             return max(last, manifest["spec"].get("minReplicas", 1))
     return None

@@ -68,7 +68,7 @@ def compute(situation: Situation) -> Manifest:
     observed = situation.observed
     deployment = observed.child("Deployment")
     pods = _present(observed.pods)
-    count = _count(deployment, pods)
+    count = _count(deployment, pods, observed.unseen)
     trouble = worst(pods, situation.placement) or refused(deployment)
     conditions = _conditions(situation, deployment, count, trouble)
     status: Manifest = {
@@ -111,10 +111,14 @@ def _present(pods: Sequence[Pod]) -> list[Pod]:
     return [pod for pod in pods if not pod.deleting and pod.phase not in _ENDED]
 
 
-def _count(deployment: Child | None, pods: Sequence[Pod]) -> _Count:
+def _count(deployment: Child | None, pods: Sequence[Pod], unseen: frozenset[str]) -> _Count:
+    ready = sum(pod.ready for pod in pods)
+    if deployment is None and "Deployment" in unseen:
+        return _Count(len(pods), len(pods), ready, len(pods))
     told = deployment.status if deployment else {}
     wanted = deployment.replicas if deployment and deployment.replicas is not None else 0
-    ready = sum(pod.ready for pod in pods)
+    if "Pod" in unseen:
+        ready = told.get("readyReplicas", 0)
     return _Count(wanted, told.get("replicas", 0), ready, told.get("updatedReplicas", 0))
 
 
@@ -174,7 +178,7 @@ def _doing(loading: Loading | None, count: _Count) -> str:
 
 
 def _ready(observed: Observed, count: _Count, troubles: Sequence[Trouble], doing: str) -> Condition:
-    if count.ready and observed.child("Service") is not None:
+    if count.ready and ("Service" in observed.unseen or observed.child("Service") is not None):
         reason = Reason.SERVING if count.ready >= count.wanted else Reason.PARTLY_SERVING
         return Condition(ConditionType.READY, "True", reason, count.answer())
     if troubles:

@@ -12,6 +12,8 @@ from tests.cluster.kube import Kube, Manifest, condition, eventually, install_cr
 from tests.cluster.operator_process import Operator
 
 _CRD = "crd/llmservices.llmservice.io"
+_SCALED = ("HorizontalPodAutoscaler", "Deployment")
+Rule = Callable[[Manifest], Manifest | None]
 
 
 @pytest.fixture
@@ -71,8 +73,8 @@ def test_a_crd_that_is_deleted_and_comes_back(
 
 
 @pytest.fixture
-def role(cluster: Cluster) -> Iterator[Callable[[Callable[[Manifest], bool]], None]]:
-    """Called with a test of the operator's rules, it takes away those that fail it."""
+def role(cluster: Cluster) -> Iterator[Callable[[Rule], None]]:
+    """Called with what becomes of each of the operator's rules; None: it is taken away."""
     name = next(
         found.split("/")[1]
         for found in cluster.kubectl("get", "clusterrole", "-o", "name").split()
@@ -84,17 +86,21 @@ def role(cluster: Cluster) -> Iterator[Callable[[Callable[[Manifest], bool]], No
         patch = json.dumps({"rules": rules})
         cluster.kubectl("patch", "clusterrole", name, "--type=merge", "-p", patch)
 
-    yield lambda stays: have([rule for rule in was if stays(rule)])
+    yield lambda becomes: have([new for rule in was if (new := becomes(rule))])
     have(was)
 
 
-def _no_autoscalers(rule: Manifest) -> bool:
-    return "horizontalpodautoscalers" not in rule["resources"]
+def _all(rule: Manifest) -> Manifest:
+    return rule
+
+
+def _no_autoscalers(rule: Manifest) -> Manifest | None:
+    return None if "horizontalpodautoscalers" in rule["resources"] else rule
 
 
 def test_a_kind_that_may_not_be_seen_keeps_no_other_waiting_and_the_right_is_named(
     behind: Operator,
-    role: Callable[[Callable[[Manifest], bool]], None],
+    role: Callable[[Rule], None],
     proxy: Proxy,
     kube: Kube,
     converged: Callable[..., None],
@@ -118,17 +124,60 @@ def test_a_kind_that_may_not_be_seen_keeps_no_other_waiting_and_the_right_is_nam
     services.wait_condition(kube, "after", "Ready", "True", "Serving")
     assert kube.get("HorizontalPodAutoscaler", "after") is None
 
-    role(lambda _: True)
+    switched_off: Manifest = {"spec": {"autoscaling": None, "replicas": 1}}
+    changed: Manifest = {"spec": {"expose": {"service": {"port": 8080}}}}
+    kube.merge("LLMService", "before", {"spec": {**switched_off["spec"], **changed["spec"]}})
+    eventually(
+        "others are changed",
+        lambda: kube.there("Service", "before")["spec"]["ports"][0]["port"] == 8080,
+    )
+    services.wait_condition(kube, "before", "Degraded", "True", "RightMissing")
+    scaler, scaled = (kube.there(kind, "before") for kind in _SCALED)
+    assert scaled["spec"]["replicas"] >= scaler["spec"]["minReplicas"] == 2
+
+    role(_all)
     converged("before", "after")
+    assert kube.get("HorizontalPodAutoscaler", "before") is None
+    assert kube.there("Deployment", "before")["spec"]["replicas"] == 1
 
 
-def _no_services(rule: Manifest) -> bool:
-    return "services" not in rule["resources"]
+def _no_deletion(rule: Manifest) -> Manifest:
+    return {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "delete"]}
+
+
+def test_what_may_not_be_deleted_is_told_and_keeps_no_other_waiting(
+    behind: Operator,
+    role: Callable[[Rule], None],
+    kube: Kube,
+    converged: Callable[..., None],
+) -> None:
+    kube.create(services.minimal("kept"))
+    converged("kept")
+    role(_no_deletion)
+    kube.merge("LLMService", "kept", {"spec": {"engine": {"args": {"max-model-len": 2048}}}})
+
+    def told() -> bool:
+        said = condition(kube.there("LLMService", "kept"), "Degraded").get("message", "")
+        return 'cannot delete resource "configmaps"' in said
+
+    eventually("the right is named", told)
+    services.wait_condition(kube, "kept", "Ready", "True", "Serving")
+    kube.merge("LLMService", "kept", {"spec": {"expose": {"service": {"port": 8080}}}})
+    eventually(
+        "others are changed",
+        lambda: kube.there("Service", "kept")["spec"]["ports"][0]["port"] == 8080,
+    )
+    role(_all)
+    converged("kept")
+
+
+def _no_services(rule: Manifest) -> Manifest | None:
+    return None if "services" in rule["resources"] else rule
 
 
 def test_what_may_not_be_written_is_told_with_the_right_that_lacks(
     behind: Operator,
-    role: Callable[[Callable[[Manifest], bool]], None],
+    role: Callable[[Rule], None],
     kube: Kube,
     converged: Callable[..., None],
 ) -> None:
@@ -140,5 +189,5 @@ def test_what_may_not_be_written_is_told_with_the_right_that_lacks(
         return 'cannot patch resource "services' in found.get("message", "")
 
     eventually("the right is named", told)
-    role(lambda _: True)
+    role(_all)
     converged("mute")

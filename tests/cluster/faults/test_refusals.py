@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,19 @@ def test_an_exhausted_quota(
 
 
 _CLOSED = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]}
+_WRITES = ("CREATE", "UPDATE")
 
 
 @contextmanager
-def _with_policy(make: Make, namespace: str, _: Path) -> Iterator[Callable[[], object]]:
+def _with_policy(
+    make: Make,
+    namespace: str,
+    _: Path | None = None,
+    rule: Manifest = _CLOSED,
+    operations: Sequence[str] = _WRITES,
+) -> Iterator[Callable[[], object]]:
     name = {"name": f"closed-{namespace}"}
-    constraints = {"resourceRules": [{**_CLOSED, "operations": ["CREATE", "UPDATE"]}]}
+    constraints = {"resourceRules": [{**rule, "operations": [*operations]}]}
     validation = {"expression": "false", "message": webhook.WORDS}
     make(
         {
@@ -129,7 +136,7 @@ def _webhook(name: str, namespace: str, client_config: Manifest, rule: Manifest)
         "name": f"{name}.example.com",
         "clientConfig": client_config,
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        "rules": [{**rule, "operations": ["CREATE", "UPDATE"]}],
+        "rules": [{**rule, "operations": [*_WRITES]}],
         "timeoutSeconds": _WEBHOOK,
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
@@ -165,6 +172,38 @@ def test_a_policy_or_a_webhook_that_denies(
         assert kube.get("Deployment", "sunday")
         remove()
         converged("sunday")
+
+
+def test_a_deletion_that_is_denied_is_told_and_stops_no_rollout(
+    behind: Operator, make: Make, kube: Kube, converged: Callable[..., None]
+) -> None:
+    kube.create(services.minimal("kept"))
+    converged("kept")
+    (old,) = kube.list("ConfigMap", "app.kubernetes.io/instance=kept")
+    name = old["metadata"]["name"]
+    with _with_policy(
+        make, kube.namespace, None, {**_CLOSED, "resources": ["configmaps"]}, ["DELETE"]
+    ) as remove:
+
+        def denied() -> bool:
+            probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}}
+            kube.apply(probe, "probe")
+            try:
+                kube.delete("ConfigMap", "probe")
+            except RefusedError:
+                return True
+            return False
+
+        eventually("the policy is in force", denied)
+        kube.merge("LLMService", "kept", {"spec": {"engine": {"args": {"max-model-len": 2048}}}})
+        _told(kube, "kept", f"the deletion of ConfigMap {name} was refused")
+        _told(kube, "kept", webhook.WORDS)
+        services.wait_condition(kube, "kept", "Ready", "True", "Serving")
+        kube.delete("Service", "kept")
+        eventually("others are healed", lambda: kube.get("Service", "kept"))
+        remove()
+        converged("kept")
+    assert kube.get("ConfigMap", name) is None
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from llmservice_operator import apply, contest, records
 from llmservice_operator.api import LLMService, Manifest
 from llmservice_operator.apply import Writer
-from llmservice_operator.client import ApiError, Client
+from llmservice_operator.client import NAMESPACE_TERMINATING, ApiError, Client
 from llmservice_operator.contest import AT_ONCE
 from llmservice_operator.kinds import Kind
 from llmservice_operator.observed import Observed
@@ -31,6 +31,7 @@ class _Refusing(ModelServer):
         self.undeletable: ApiError | None = None
         self.slow, self.hangs = 0.0, False  # hangs: for all others
         self.sent: list[str] = []
+        self.deleted: list[str] = []
 
     async def apply(self, kind: Kind, obj: Manifest) -> Manifest:
         self.sent.append(kind.name)
@@ -42,6 +43,7 @@ class _Refusing(ModelServer):
         return await super().apply(kind, obj)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        self.deleted.append(kind.name)
         if self.undeletable:
             raise self.undeletable
         await super().delete(kind, namespace, name, uid)
@@ -58,7 +60,8 @@ class _Operator:
         seen = resource(spec=spec)
         service = LLMService.parse(seen.manifest)
         desired = [stamped(m) for m in render(service, RenderDefaults(server_image="server:1"))]
-        plan = step(desired, Observed(seen, tuple(self.store.owned_by(seen.uid)), ()))
+        unseen, children = self.store.unseen("ns"), self.store.owned_by(seen.uid)
+        plan = step(desired, Observed(seen, tuple(children), (), frozenset(unseen)))
         return [p.message for p in asyncio.run(self.writer.carry_out(plan, seen))]
 
 
@@ -166,6 +169,29 @@ def test_no_deployment_takes_its_replicas_back_from_an_autoscaler_that_stays(cod
     assert server.sent.count("Deployment") == sent + 1
 
 
+@pytest.mark.parametrize("code", [400, 403, 422])
+def test_a_deletion_that_is_refused_is_told_and_keeps_nothing_else_waiting(code: int) -> None:
+    operator = _Operator(server := _Refusing("", 0))
+    operator.reconcile(autoscaling={"min": 2})
+    server.undeletable = ApiError(code, "Forbidden", "protected")
+    server.sent.clear()
+    said = operator.reconcile(replicas=3, expose={"service": {"port": 8080}})
+    assert said == ["the deletion of HorizontalPodAutoscaler x was refused: protected"]
+    assert operator.store.child(_AUTOSCALER)
+    assert server.sent == ["Service"]  # the Deployment's replicas are still the autoscaler's
+    server.undeletable = None
+    assert operator.reconcile(replicas=3, expose={"service": {"port": 8080}}) == []
+    assert "Deployment" in server.sent
+
+
+def test_a_namespace_that_is_going_refuses_nothing_for_good() -> None:
+    operator = _Operator(server := _Refusing("", 0))
+    operator.reconcile(autoscaling={"min": 2})
+    server.undeletable = ApiError(403, NAMESPACE_TERMINATING, "it is being terminated")
+    with pytest.raises(ApiError):
+        operator.reconcile()
+
+
 def test_it_is_sent_again_when_it_changes_or_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     server = _Refusing("Service", 422)
     operator = _Operator(server)
@@ -199,6 +225,24 @@ def test_what_may_not_be_seen_is_left_alone_with_what_needs_it_and_the_right_is_
     server.sent.clear()
     operator.reconcile(engine={"image": "server:2"})
     assert not {"ConfigMap", "Deployment"} & set(server.sent)
+
+
+def test_what_may_not_be_seen_is_not_deleted_and_what_it_scales_is_left_to_it() -> None:
+    operator = _Operator(server := _Refusing("", 0))
+    operator.reconcile(autoscaling={"min": 2})
+    operator.store.refuse("HorizontalPodAutoscaler", "", "cannot list")
+    server.sent.clear()
+    spec = {"replicas": 3, "expose": {"service": {"port": 8080}}}
+    said = operator.reconcile(**spec)
+    assert said == ["what there is of HorizontalPodAutoscaler is not known: cannot list"]
+    assert (server.sent, server.deleted) == (["Service"], [])
+
+    operator.store.refuse("HorizontalPodAutoscaler", "", "")
+    assert operator.reconcile(**spec) == []
+    assert (server.sent, server.deleted) == (
+        ["Service", "Deployment"],
+        ["HorizontalPodAutoscaler"],
+    )
 
 
 def test_a_child_that_is_deleted_again_and_again_is_brought_back_ever_more_rarely(

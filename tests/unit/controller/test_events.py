@@ -107,6 +107,21 @@ async def test_an_event_that_was_refused_is_made_anew_when_it_comes_again() -> N
     assert told.server.counted == []
 
 
+async def test_one_that_comes_again_while_it_is_refused_ends_nothing() -> None:
+    told = _Told()
+
+    async def refused(_: Kind, __: Manifest) -> Manifest:
+        told.recorder.announce(_OLD, [_CRASHED])
+        raise ApiError(403, "Forbidden", "no")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(told.server, "create", refused)
+        await told.after(0, _CRASHED)
+    assert await told.after(EACH) is None
+    await told.after(1, _CRASHED)
+    assert len(told.server.created) == 1
+
+
 async def test_of_a_flood_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 5)
     told = _Told()

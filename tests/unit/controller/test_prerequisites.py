@@ -11,12 +11,11 @@ from llmservice_operator.kinds import Kind
 from llmservice_operator.observed import Problem
 from llmservice_operator.prerequisites import Prerequisites, needed
 
-_SERVICE = LLMService.parse(
-    {
-        "metadata": {"name": "x", "namespace": "ns"},
-        "spec": {"model": {"uri": "pvc://models/x", "credentialsSecret": "token"}},
-    }
-)
+_SPEC: Manifest = {
+    "metadata": {"name": "x", "namespace": "ns"},
+    "spec": {"model": {"uri": "pvc://models/x", "credentialsSecret": "token"}},
+}
+_SERVICE = LLMService.parse(_SPEC)
 
 
 class _Answering:
@@ -102,3 +101,16 @@ def test_what_the_gateway_reads_of_secrets_and_its_volume_are_asked_for() -> Non
         ("Secret", "redis", "URL"),
         ("PersistentVolumeClaim", "data", ""),
     ]
+
+
+def test_what_was_there_for_a_resource_is_asked_for_again_by_the_next_of_its_name() -> None:
+    def service(uid: str) -> LLMService:
+        return LLMService.parse({**_SPEC, "metadata": {**_SPEC["metadata"], "uid": uid}})
+
+    server = _Answering({"data": {"HF_TOKEN": ""}})
+    prerequisites = Prerequisites(cast("Client", server))
+    assert asyncio.run(prerequisites.missing(service("old"))) == []
+    server.answer = ApiError(404, "NotFound", "no")
+    assert asyncio.run(prerequisites.missing(service("old"))) == []  # not asked for yet
+    (problem,) = asyncio.run(prerequisites.missing(service("new")))
+    assert problem.reason is Reason.SECRET_NOT_FOUND

@@ -94,6 +94,22 @@ def test_a_new_deployment_starts_with_what_the_autoscaler_wanted_last_or_its_min
     assert _deployment_applied(scaler)["spec"]["replicas"] == 4
 
 
+def test_what_an_autoscaler_that_may_not_be_seen_may_scale_keeps_its_replicas() -> None:
+    wanted = _manifest("Deployment", replicas=7)
+    ours = child("Deployment", spec={"replicas": 3}, metadata={"managedFields": _OWN_REPLICAS})
+    for live, given in ((ours, {"replicas": 3}), (deployment(3), {})):
+        seen = replace(observed(live), unseen=frozenset({"HorizontalPodAutoscaler"}))
+        (applied,) = step([wanted], seen).apply
+        assert applied["spec"] == given
+        assert step([wanted], observed(live)).apply == (wanted,)
+
+
+def test_no_config_map_goes_while_the_pods_may_not_be_seen() -> None:
+    seen = observed(child("ConfigMap", "x-old"), _written())
+    assert step([_DEPLOYMENT], seen).prune
+    assert not step([_DEPLOYMENT], replace(seen, unseen=frozenset({"Pod"}))).prune
+
+
 def test_replicas_that_the_resource_gives_are_what_is_applied() -> None:
     (applied,) = step([_manifest("Deployment", replicas=7)], observed(deployment(3))).apply
     assert applied["spec"]["replicas"] == 7

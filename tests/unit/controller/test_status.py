@@ -1,5 +1,6 @@
 """From an observation to the status: how far it has come, in sentences with numbers."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,28 @@ def test_without_a_service_in_front_nothing_is_ready() -> None:
     seen = observed(deployment(1), pods=(pod(ready=True),))
     words = "1 of 1 pod answers, but the Service does not exist yet"
     assert verdicts(status_of(seen))["Ready"] == ("False", "NotWritten", words)
+
+
+_RIGHT = Problem(Reason.RIGHT_MISSING, "what there is of it is not known")
+
+
+@pytest.mark.parametrize(
+    ("kind", "children", "pods", "answer"),
+    [
+        ("Pod", (child("Service"), deployment(2, readyReplicas=2)), (), "2 of 2 pods answer"),
+        ("Service", (deployment(1),), (pod(ready=True),), "1 of 1 pod answers"),
+        ("Deployment", (child("Service"),), (pod(ready=True),), "1 of 1 pod answers"),
+    ],
+)
+def test_what_may_not_be_seen_is_not_told_to_be_away(
+    kind: str, children: tuple[Any, ...], pods: tuple[Any, ...], answer: str
+) -> None:
+    seen = replace(observed(*children, pods=pods), unseen=frozenset({kind}))
+    told = verdicts(status := status_of(seen, _RIGHT))
+    assert told["Ready"] == ("True", "Serving", answer)
+    assert told["Degraded"][:2] == ("True", "RightMissing")
+    assert status["readyReplicas"] == status["replicas"]
+    assert verdicts(status_of(observed(*children, pods=pods), _RIGHT))["Ready"][2] != answer
 
 
 def test_a_pod_that_is_going_counts_no_more() -> None:
