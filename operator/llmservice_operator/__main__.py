@@ -5,6 +5,7 @@ Each command imports what it needs when it is called, so that `render` and `crd`
 """
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 
@@ -55,10 +56,13 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     match options.command:
         case "run":
+            gc.disable()  # nothing of what is imported is garbage: to look for it takes long
             import uvloop  # noqa: PLC0415
 
             from llmservice_operator.run import run as run_operator  # noqa: PLC0415
 
+            gc.freeze()
+            gc.enable()
             return uvloop.run(run_operator(settings.from_flags(options)))
         case "crd":
             from llmservice_operator.offline import print_crd  # noqa: PLC0415
