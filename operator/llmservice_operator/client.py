@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+import orjson
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection as Socket
 from yarl import URL
@@ -286,12 +287,20 @@ def _asking(may_write: Callable[[], None]) -> type[aiohttp.ClientRequest]:
 
 def _decoded(text: bytes) -> Manifest:
     try:
-        said: object = json.loads(text)
+        said: object = _read(text)
     except (ValueError, RecursionError) as error:
         raise ApiError(0, UNREADABLE, f"{error}; the answer has {len(text)} bytes") from error
     if not isinstance(said, dict):
         raise ApiError(0, UNREADABLE, f"no object; the answer has {len(text)} bytes")
     return cast("Manifest", said)
+
+
+def _read(text: bytes) -> object:
+    """The fast reader knows fewer levels than the API server, and no half of a character."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def _encoded(body: Manifest) -> bytes:

@@ -10,6 +10,7 @@ is never in the set, and so never rendered: an empty list of what has names, as 
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any, cast
 
 from llmservice_operator.api.manifest import Manifest
@@ -81,9 +82,15 @@ def _covers(tree: Manifest, value: Any) -> bool:
                 return False
         return True
     if isinstance(value, list):
-        keyed = [(json.loads(name[2:]), node) for name, node in tree.items() if name[:2] == "k:"]
+        keyed = [(_keys(name[2:]), node) for name, node in tree.items() if name[:2] == "k:"]
         return all(_covers_item(tree, keyed, item) for item in cast("list[Any]", value))
     return True
+
+
+@lru_cache(maxsize=1024)
+def _keys(text: str) -> Manifest:
+    """Of a thousand resources most lists have the same items."""
+    return json.loads(text)
 
 
 def _covers_item(tree: Manifest, keyed: list[tuple[Manifest, Manifest]], item: Any) -> bool:
