@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.observed import Observed
-from llmservice_operator.ownership import owns_replicas
+from llmservice_operator.ownership import owns_replicas, stamped
+from llmservice_operator.records import Child
 
 _SCALER = "HorizontalPodAutoscaler"
 
@@ -19,26 +20,29 @@ _SCALER = "HorizontalPodAutoscaler"
 def with_replicas(desired: Sequence[Manifest], observed: Observed) -> Iterable[Manifest]:
     """desired, with the Deployment's replicas written where we have to hold them."""
     for manifest in desired:
-        if manifest["kind"] != "Deployment":
-            yield manifest
-            continue
-        name = manifest["metadata"]["name"]
-        live = observed.child("Deployment", name)
-        given = "replicas" in manifest["spec"]
-        if given and (live is None or _SCALER not in observed.unseen):
-            yield manifest
-        elif live is None:
-            yield _with(manifest, _start(desired, observed, name))
-        elif live.replicas is not None and owns_replicas(live.owned):
-            # Only if nobody scaled it meanwhile: the version makes the server refuse otherwise.
-            yield _with(manifest, live.replicas, {"resourceVersion": str(live.version)})
-        else:
-            yield _without(manifest) if given else manifest
+        if manifest["kind"] == "Deployment":
+            live = observed.child("Deployment", manifest["metadata"]["name"])
+            given = manifest["spec"].get("replicas")
+            if given is None:
+                yield _held(manifest, live) if live else _with(manifest, _start(desired, observed))
+                continue
+            if live and live.replicas != given and _SCALER in observed.unseen:
+                yield _held(_without(manifest), live)
+                continue
+        yield manifest
+
+
+def _held(manifest: Manifest, live: Child) -> Manifest:
+    """With the number that is there, for as long as it is ours to say."""
+    if live.replicas is None or not owns_replicas(live.owned):
+        return manifest
+    # Only if nobody scaled it meanwhile: the version makes the server refuse otherwise.
+    return _with(manifest, live.replicas, {"resourceVersion": str(live.version)})
 
 
 def _without(manifest: Manifest) -> Manifest:
     spec = {name: value for name, value in manifest["spec"].items() if name != "replicas"}
-    return {**manifest, "spec": spec}
+    return stamped({**manifest, "spec": spec})
 
 
 def _with(manifest: Manifest, replicas: int | None, metadata: Manifest | None = None) -> Manifest:
@@ -51,10 +55,10 @@ def _with(manifest: Manifest, replicas: int | None, metadata: Manifest | None = 
     }
 
 
-def _start(desired: Sequence[Manifest], observed: Observed, name: str) -> int | None:
+def _start(desired: Sequence[Manifest], observed: Observed) -> int | None:
     for manifest in desired:
         if manifest["kind"] == _SCALER:
-            scaler = observed.child(_SCALER, name)
+            scaler = observed.child(_SCALER, manifest["metadata"]["name"])
             last = scaler.status.get("desiredReplicas", 0) if scaler else 0
             return max(last, manifest["spec"].get("minReplicas", 1))
     return None
