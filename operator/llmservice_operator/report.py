@@ -3,9 +3,9 @@
 News are told at once where none were told for a second. Those of a write of children are only the
 first of several, and are told a second after they came, so that no child waits behind a status. How
 far something has come (pods, phases of a start) is told only where it goes on for long.
-Promises: news are never untold for longer than a second; an equal status sends nothing; the answer
-enters the store at once; a resource that is certainly gone leaves the store. Events follow a status
-that was written, never another.
+Promises: news are never untold for longer than a second; an equal status sends nothing; conditions
+of others stay; the answer enters the store at once; a resource that is certainly gone leaves the
+store. Events follow a status that was written, never another.
 """
 
 import time
@@ -15,7 +15,7 @@ from llmservice_operator.client import ApiError, Client
 from llmservice_operator.events import Recorder
 from llmservice_operator.kinds import LLM_SERVICE
 from llmservice_operator.records import Key, Resource, resource
-from llmservice_operator.status import is_news, merge_patch, transitions
+from llmservice_operator.status import beside_others, is_news, merge_patch, transitions
 from llmservice_operator.store import Store
 
 PAUSE = 1.0  # seconds between two statuses of one resource; as many may news be untold
@@ -35,15 +35,20 @@ class Reporter:
 
         wrote: children, just now.
         """
-        key = known.key
+        key, ours = known.key, status
+        status = beside_others(known.status, ours)
         if not (patch := merge_patch(known.status, status)):
             self._due.pop(key, None)
             return 0.0
         now = time.monotonic()
         if (wait := self._when(known, status, now, wrote=wrote) - now) > 0:
             return wait
-        # The uid makes the server refuse where the resource is another one of the same name.
-        body = {"metadata": {"uid": known.uid}, "status": patch}
+        # The uid makes the server refuse where the resource is another one of the same name, the
+        # version where somebody wrote since: conditions of theirs would be taken back.
+        same = {"uid": known.uid}
+        if status is not ours:
+            same["resourceVersion"] = str(known.version)
+        body = {"metadata": same, "status": patch}
         try:
             answer = await self._client.merge_status(LLM_SERVICE, *key, body)
         except ApiError as error:

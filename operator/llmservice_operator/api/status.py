@@ -8,6 +8,7 @@ from llmservice_operator.api.part import Part
 
 _Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Count = Annotated[int, Field(ge=0)]
+MOST_CONDITIONS = 32
 
 
 class ReportedCondition(Part):
@@ -79,7 +80,9 @@ class Startup(Part):
 
 
 class LLMServiceStatus(Part):
-    """What the operator sees. It is written by the operator alone."""
+    """What the operator sees. It is written by the operator alone, but for conditions of other
+    types that others add.
+    """
 
     observed_generation: int | None = None
     """The metadata.generation that this status is about; -1 where there is none yet."""
@@ -87,7 +90,7 @@ class LLMServiceStatus(Part):
         Annotated[
             tuple[ReportedCondition, ...],
             Field(
-                max_length=32,
+                max_length=MOST_CONDITIONS,
                 json_schema_extra={
                     "x-kubernetes-list-type": "map",
                     "x-kubernetes-list-map-keys": ["type"],

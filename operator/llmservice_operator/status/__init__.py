@@ -6,10 +6,11 @@ lastTransitionTime moves only when a condition's status does; messages are sente
 
 from llmservice_operator.status.children import complains
 from llmservice_operator.status.compute import Situation, compute, due, loads
-from llmservice_operator.status.patch import is_news, merge_patch, transitions
+from llmservice_operator.status.patch import beside_others, is_news, merge_patch, transitions
 
 __all__ = [
     "Situation",
+    "beside_others",
     "complains",
     "compute",
     "due",

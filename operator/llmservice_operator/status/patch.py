@@ -4,9 +4,11 @@ from typing import Any, cast
 
 from llmservice_operator.api.conditions import ConditionType
 from llmservice_operator.api.manifest import Manifest
+from llmservice_operator.api.status import MOST_CONDITIONS
 
 # How far something has come: these numbers, and what else these conditions say.
 _NUMBERS = frozenset({"replicas", "readyReplicas", "updatedReplicas", "startup"})
+_OURS = frozenset[str](ConditionType)
 _NEWS = ("status", "reason", "message")
 _NEWS_OF: dict[str, tuple[str, ...]] = {
     ConditionType.READY: ("status", "reason"),
@@ -35,6 +37,15 @@ def conditions_of(status: Manifest) -> dict[str, Manifest]:
     return {
         entry["type"]: entry for entry in entries if isinstance(entry, dict) and "type" in entry
     }
+
+
+def beside_others(old: Manifest, new: Manifest) -> Manifest:
+    """The new status, which has our conditions, with those of old that are of no type of ours."""
+    ours: list[Manifest] = new.get("conditions", [])
+    others = [c for kind, c in conditions_of(old).items() if kind not in _OURS]
+    if not others:
+        return new
+    return {**new, "conditions": [*ours, *others[: MOST_CONDITIONS - len(ours)]]}
 
 
 def transitions(old: Manifest, new: Manifest) -> list[Manifest]:

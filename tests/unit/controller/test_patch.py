@@ -3,7 +3,7 @@
 import pytest
 from llmservice_operator.api import Manifest
 from llmservice_operator.observed import Observed
-from llmservice_operator.status import merge_patch, transitions
+from llmservice_operator.status import beside_others, is_news, merge_patch, transitions
 
 from tests.unit.controller.objects import child, deployment, observed, pod
 from tests.unit.controller.statuses import status_of, verdicts, whole
@@ -23,6 +23,22 @@ def test_garbage_in_the_old_status_is_replaced(garbage: Manifest) -> None:
     status = status_of(seen)
     assert verdicts(status)["Ready"][0] == "True"
     assert merge_patch(garbage, status)["conditions"] == status["conditions"]
+
+
+def test_conditions_of_others_stay_as_they_are_found_behind_ours() -> None:
+    seen = whole(pod("a", ready=True))
+    status = status_of(seen)
+    others: list[Manifest] = [{"type": f"Audited{n}", "status": "True"} for n in range(40)]
+    for conditions in ([*status["conditions"], *others[:2]], [*others[:2], *status["conditions"]]):
+        both = beside_others({**status, "conditions": conditions}, status)
+        assert both == {**status, "conditions": [*status["conditions"], *others[:2]]}
+        assert beside_others(both, status) == both
+        assert transitions({"conditions": conditions}, both) == []
+        assert not is_news({**status, "conditions": conditions}, both)
+    gone = [{"type": "Stalled", "status": "True"}]  # ours, and no longer so
+    assert beside_others({"conditions": gone}, status) == status
+    assert len(beside_others({"conditions": others}, status)["conditions"]) == 32
+    assert beside_others({"conditions": "garbage"}, status) == status
 
 
 @pytest.mark.parametrize(

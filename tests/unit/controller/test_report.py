@@ -36,6 +36,7 @@ class _World:
         self.changes = 0
         self.others: Manifest = {}
         """What somebody else wrote into the status before the next write of ours."""
+        self.sent: Manifest = {}
         self.refuses: ApiError | None = None
         self.is_there = True
         self._wanted: Manifest = {}
@@ -52,8 +53,9 @@ class _World:
         assert (namespace, name, uid) == (*_KEY, "u")
         return self.is_there
 
-    async def merge_status(self, *_: object) -> Manifest:
+    async def merge_status(self, *request: Any) -> Manifest:
         self.writes.append(self.now)
+        self.sent = request[-1]
         if self.refuses:
             raise self.refuses
         others, self.others = self.others, {}
@@ -270,6 +272,17 @@ def test_what_somebody_else_wrote_meanwhile_is_set_right_a_second_later(world: _
     assert world.waits()
     world.come(PAUSE, {**_status(1, ready="False"), "url": "http://x"})
     assert world.status()["url"] == "http://x"
+
+
+def test_conditions_of_others_stay_and_are_not_taken_back_to_what_they_were(world: _World) -> None:
+    world.come(5, _status(1, ready="False"))
+    assert world.sent["metadata"] == {"uid": "u"}
+    audited = {"type": "Audited", "status": "True"}
+    status = {**world.status(), "conditions": [*world.status()["conditions"], audited]}
+    world.store.put(resource(version=9, status=status))
+    world.come(5, _status(1))
+    assert audited in world.sent["status"]["conditions"]
+    assert world.sent["metadata"] == {"uid": "u", "resourceVersion": "9"}
 
 
 def test_what_the_server_makes_of_a_field_is_not_fought_over(world: _World) -> None:
