@@ -52,19 +52,41 @@ class Case:
 
     def pod(self, namespace: str) -> Manifest:
         """A replica as the Deployment's template makes it, which may go to its own node only."""
+        pod = self.replica(namespace, self.name)
+        required = pod["spec"]["affinity"]["nodeAffinity"].setdefault(
+            "requiredDuringSchedulingIgnoredDuringExecution", {}
+        )
+        pinned = {"key": "metadata.name", "operator": "In", "values": [self.name]}
+        for term in required.setdefault("nodeSelectorTerms", [{}]):
+            term["matchFields"] = [pinned]
+        return pod
+
+    def replica(self, namespace: str, name: str) -> Manifest:
+        """One that may go to any node that it fits on."""
         children = render(self.service, RenderDefaults(server_image="llmservice/server:test"))
         template = next(child for child in children if child["kind"] == "Deployment")["spec"]
         pod: Manifest = deepcopy(template["template"])
         affinity = _with(pod["spec"]["affinity"].get("nodeAffinity"), self.expressions)
-        pinned = {"key": "metadata.name", "operator": "In", "values": [self.name]}
-        required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
-        for term in required.setdefault("nodeSelectorTerms", [{}]):
-            term["matchFields"] = [pinned]
         pod["spec"]["affinity"]["nodeAffinity"] = affinity
         pod["spec"]["tolerations"] = [*pod["spec"].get("tolerations", ()), *_PATIENT]
         pod["spec"]["serviceAccountName"] = "default"
-        pod["metadata"] |= {"name": self.name, "namespace": namespace}
+        pod["metadata"] |= {"name": name, "namespace": namespace}
         return {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+@dataclass
+class Fleet:
+    """Nodes that the replicas of one service choose from; spec and expressions are one for all."""
+
+    name: str
+    nodes: list[Case]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def pods(self, namespace: str, count: int) -> list[Manifest]:
+        names = (f"{self.name}-{number}" for number in range(count))
+        return [self.nodes[0].replica(namespace, name) for name in names]
 
 
 def _with(affinity: Manifest | None, expressions: list[Manifest]) -> Manifest:
@@ -286,3 +308,39 @@ def cases(seed: int, count: int) -> list[Case]:
     """The same for the same seed; count of them are random."""
     random_ = random.Random(seed)
     return [*_edges(), *_pairs(), *(_random_case(number, random_) for number in range(count))]
+
+
+_FLEET = "placement-fleet"  # label of the nodes of one
+_LARGE: list[Manifest] = [
+    {"cpu": "7500m", "memory": "30Gi"},
+    {"cpu": "11", "memory": "60Gi"},
+    {"cpu": "1", "memory": "90Gi"},
+]
+
+
+def fleets(seed: int, count: int) -> list[Fleet]:
+    """The same for the same seed. Each replica takes much, so that few fit on each node."""
+    random_ = random.Random(seed)
+    return [_fleet(f"fleet-{number}", random_) for number in range(count)]
+
+
+def _fleet(name: str, random_: random.Random) -> Fleet:
+    resource, most = _gpus_of(random_.choice(list(_NODES.values())))
+    some = {"resource": resource, "count": random_.randint(1, max(1, most // 2))}
+    offered = [gpu for gpu in _GPUS if gpu.get("resource", GPU) == resource]
+    gpu = random_.choice([some, some, random_.choice(offered)]) if most else None
+    spec = {"gpu": gpu} if gpu else {"pod": {"resources": {"requests": random_.choice(_LARGE)}}}
+    mine = [{"key": _FLEET, "operator": "In", "values": [name]}]
+    fitting = [node for node in _NODES.values() if not gpu or resource in node["allocatable"]]
+    made: list[Case] = []
+    for number in range(random_.randint(2, 5)):
+        node = deepcopy(random_.choice(fitting if random_.random() < 0.9 else [*_NODES.values()]))
+        node["labels"][_FLEET] = name
+        node["spec"]["taints"] = random_.choice([[], random_.choice(_TAINTS)])
+        if random_.random() < 0.1:
+            node["spec"]["unschedulable"] = True
+        if random_.random() < 0.2:
+            node["allocatable"]["pods"] = str(random_.randint(0, 3))
+        foreign = list(_some_foreign(random_, node))
+        made.append(Case(f"{name}-node-{number}", node, spec, mine, foreign))
+    return Fleet(name, made)

@@ -1,4 +1,5 @@
-"""Placement agrees with the real scheduler, and what waits for a place is told of it in time.
+"""Placement agrees with the real scheduler, on whether a replica fits and on how many do, and what
+waits for a place is told of it in time.
 
 The scheduler's features that are compared: node selector, node affinity, taints, cordoned nodes,
 requests with extended resources, the limit of pods, and what other pods take, be they starting,
@@ -25,10 +26,13 @@ from llmservice_operator.watch import FOREIGN, SCHEDULED
 from tests.cluster import services, writes
 from tests.cluster.kube import Kube
 from tests.cluster.operator_process import Operator
-from tests.cluster.placements import GPU, Case, Manifest, cases
+from tests.cluster.placements import GPU, Case, Fleet, Manifest, cases, fleets
 
 T = TypeVar("T")
 _CASES = cases(seed=1, count=300)
+_FLEETS = fleets(seed=1, count=40)
+_NODES = [*_CASES, *(node for fleet in _FLEETS for node in fleet.nodes)]
+_BEYOND = 2  # replicas of a fleet that there are more than fit
 _AT_ONCE = 16
 _MINE = "placement-case"  # label of the nodes that are made here
 _NAMESPACE = Kind("Namespace", "v1", "namespaces")
@@ -43,13 +47,25 @@ class Seen:
     placed: dict[str, bool]
     said: dict[str, str]
 
-    def ours(self, case: Case) -> PlacementReport:
-        asked, gpu = case.asked, case.service.spec.gpu
-        return report(asked, gpu, [self.nodes[case.name]], self.taken)
+    def ours(self, *cases: Case) -> PlacementReport:
+        """Of the nodes of these; what is asked for is the same."""
+        asked, gpu = cases[0].asked, cases[0].service.spec.gpu
+        return report(asked, gpu, [self.nodes[case.name] for case in cases], self.taken)
+
+    def room(self, fleet: Fleet) -> int:
+        return self.ours(*fleet.nodes).room or 0
+
+    def placed_of(self, fleet: Fleet) -> int:
+        """How many replicas of it the scheduler placed."""
+        return sum(self.placed.get(f"{fleet.name}-{n}", False) for n in range(len(self.placed)))
 
     def differ(self) -> list[str]:
         """The cases in which we and the scheduler are of two minds."""
         return [c.name for c in _CASES if bool(self.ours(c).room) != self.placed[c.name]]
+
+    def miscounted(self) -> list[str]:
+        """The fleets of which the scheduler places another number."""
+        return [fleet.name for fleet in _FLEETS if self.room(fleet) != self.placed_of(fleet)]
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +83,23 @@ async def _play(cluster: Cluster, namespace: str) -> Seen:
     try:
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": _named(namespace)}
         await client.create(_NAMESPACE, space)
-        await _each(lambda case: client.create(NODE, _node(case)), _CASES)
+        await _each(lambda case: client.create(NODE, _node(case)), _NODES)
         await _each(lambda pod: _foreign(client, pod), _foreign_pods(namespace))
-        names = {case.name for case in _CASES}
+        names = {case.name for case in _NODES}
         nodes = await _until("all nodes", lambda: _nodes(client, names))
         listed, _ = await client.list(Selection(POD, "", FOREIGN, SCHEDULED), placement.scheduled)
         taken = Taken()
         for pod in listed:
             taken.move(None, pod.place)
-        await _each(lambda case: client.create(POD, case.pod(namespace)), _CASES)
-        verdicts = await _until("verdicts", lambda: _verdicts(client, namespace))
-        placed = {name: placed for name, (placed, _) in verdicts.items()}
-        said = {name: words for name, (_, words) in verdicts.items()}
-        return Seen({node.name: node for node in nodes}, taken, placed, said)
+        seen = Seen({node.name: node for node in nodes}, taken, {}, {})
+        pods = [case.pod(namespace) for case in _CASES]
+        for fleet in _FLEETS:
+            pods += fleet.pods(namespace, seen.room(fleet) + _BEYOND)
+        await _each(lambda pod: client.create(POD, pod), pods)
+        verdicts = await _until("verdicts", lambda: _verdicts(client, namespace, len(pods)))
+        seen.placed = {name: placed for name, (placed, _) in verdicts.items()}
+        seen.said = {name: words for name, (_, words) in verdicts.items()}
+        return seen
     finally:
         await client.close()
 
@@ -117,7 +137,7 @@ def _foreign_pods(namespace: str) -> list[tuple[str, Manifest]]:
         "pod-delete.stage.kwok.x-k8s.io/delay": "1h",
     }
     found: list[tuple[str, Manifest]] = []
-    for case in _CASES:
+    for case in _NODES:
         for number, made in enumerate(case.foreign):
             name, fate = f"{case.name}-{number}", made["fate"]
             metadata = _named(name, namespace, annotations=slow if fate else {})
@@ -159,8 +179,10 @@ async def _nodes(client: Client, names: set[str]) -> list[NodeFacts] | None:
     return nodes if settled == names else None
 
 
-async def _verdicts(client: Client, namespace: str) -> dict[str, tuple[bool, str]] | None:
-    """Was each placed, and what the scheduler said; None until it has looked at all."""
+async def _verdicts(
+    client: Client, namespace: str, count: int
+) -> dict[str, tuple[bool, str]] | None:
+    """Was each placed, and what the scheduler said; None until it has looked at so many."""
     listed, _ = await client.list(Selection(POD, namespace), lambda obj: obj)
     found: dict[str, tuple[bool, str]] = {}
     for obj in listed:
@@ -171,7 +193,7 @@ async def _verdicts(client: Client, namespace: str) -> dict[str, tuple[bool, str
         if scheduled:
             placed = scheduled["status"] == "True"
             found[obj["metadata"]["name"]] = placed, scheduled.get("message", "")
-    return found if len(found) == len(_CASES) else None
+    return found if len(found) == count else None
 
 
 async def _each(do: Callable[[T], Awaitable[Any]], items: Iterable[T]) -> None:
@@ -205,10 +227,22 @@ def test_we_and_the_scheduler_are_of_one_mind(seen: Seen, case: Case) -> None:
     )
 
 
+@pytest.mark.parametrize("fleet", _FLEETS, ids=str)
+def test_as_many_fit_now_as_the_scheduler_places(seen: Seen, fleet: Fleet) -> None:
+    room, placed = seen.room(fleet), seen.placed_of(fleet)
+    assert room == placed, (
+        f"{fleet.name}: the scheduler placed {placed}, and we say "
+        f"{seen.ours(*fleet.nodes).message!r} of {[seen.nodes[n.name] for n in fleet.nodes]}"
+    )
+
+
 def test_the_cases_are_worth_something(seen: Seen) -> None:
     assert len(_CASES) > 400
-    placed = sum(seen.placed.values())
+    placed = sum(seen.placed[case.name] for case in _CASES)
     assert 0.2 < placed / len(_CASES) < 0.8
+    several = [f for f in _FLEETS if sum(bool(seen.ours(node).room) for node in f.nodes) > 1]
+    assert len(several) > len(_FLEETS) / 3, "of these, what fits is a sum over nodes"
+    assert len({seen.room(fleet) for fleet in _FLEETS}) > 5
 
 
 def _blind_to_taints(patch: pytest.MonkeyPatch, _: Seen) -> None:
@@ -258,6 +292,8 @@ def test_a_filter_that_is_wrong_would_be_found(
 ) -> None:
     blinded(monkeypatch, seen)
     assert len(seen.differ()) >= 2
+    if blinded is not _blind_to_labels:  # a fleet asks for GPUs that most of its nodes have
+        assert seen.miscounted()
 
 
 @pytest.fixture
