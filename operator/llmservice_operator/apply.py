@@ -23,7 +23,7 @@ from llmservice_operator.api.conditions import Reason
 from llmservice_operator.api.manifest import Manifest
 from llmservice_operator.client import NAMESPACE_TERMINATING, ApiError, Client
 from llmservice_operator.contest import AT_ONCE, Contest, last_writer
-from llmservice_operator.kinds import CHILDREN
+from llmservice_operator.kinds import CHILDREN, NEEDED, NEEDING
 from llmservice_operator.observed import Problem
 from llmservice_operator.ownership import covers, digest_of, lost
 from llmservice_operator.records import Child, Key, Ref, Resource, child
@@ -42,9 +42,6 @@ _REFUSED = frozenset({400, 403, 413, 422})
 _REFUSED_FOR_NOW, _BY_POLICY = 403, re.compile("admission webhook|AdmissionPolicy")
 PATIENCE = 600.0  # seconds until what was refused for its content is sent again as it is
 SOON = 10.0  # seconds; a failure that took longer is none that passes at once
-# The pods of these need those.
-_NEEDED = frozenset({"ServiceAccount", "ConfigMap"})
-_NEEDING = frozenset({"Deployment", "HorizontalPodAutoscaler"})
 
 log = logging.getLogger(__name__)
 
@@ -86,23 +83,23 @@ class Writer:
             Problem(Reason.RIGHT_MISSING, f"what there is of {kind} is not known: {shortened(why)}")
             for kind, why in unseen.items()
         ]
-        lacking, answers = not _NEEDED.isdisjoint(unseen), _Answers()
+        lacking, answers = not NEEDED.isdisjoint(unseen), _Answers()
         for surplus in plan.prune:
             if surplus.ref.kind in unseen:  # it may be gone already
-                lacking = lacking or surplus.ref.kind in _NEEDING
+                lacking = lacking or surplus.ref.kind in NEEDING
                 continue
             if problem := await answers.awaited(surplus.ref, self._delete(surplus)):
                 problems.append(problem)
-                lacking = lacking or surplus.ref.kind in _NEEDING
+                lacking = lacking or surplus.ref.kind in NEEDING
             memory.settled.pop(surplus.ref, None)
         for manifest in plan.apply:
-            if manifest["kind"] in unseen or (lacking and manifest["kind"] in _NEEDING):
+            if manifest["kind"] in unseen or (lacking and manifest["kind"] in NEEDING):
                 continue
             ref = ref_of(manifest)
             if problem := await answers.awaited(ref, self._bring(manifest, resource, memory)):
                 problems.append(problem)
                 contested = problem.reason == Reason.FIELD_CONFLICT
-                lacking = lacking or (manifest["kind"] in _NEEDED and not contested)
+                lacking = lacking or (manifest["kind"] in NEEDED and not contested)
         return problems
 
     def as_before(self, plan: Plan, resource: Resource) -> Plan:
