@@ -174,9 +174,8 @@ class StoredKeys:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._store.used(uses)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  who cannot be written to may yet be asked
             self._used = uses | self._used
-            self._is_silent()
 
     def _answers(self, version: int) -> None:
         self._heard = time.monotonic()

@@ -17,6 +17,7 @@ class Store:
         self._version = 1
         self.down = False
         self.stalled = False
+        self.full = False  # it takes nothing more, and answers
         self.questions = 0
         self.told: dict[str, float] = {}
 
@@ -46,6 +47,8 @@ class Store:
 
     async def used(self, last: Mapping[str, float]) -> None:
         await self._answers()
+        if self.full:
+            raise OSError("there is no room")
         self.told |= last
 
     async def _answers(self) -> None:

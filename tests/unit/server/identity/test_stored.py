@@ -190,6 +190,26 @@ async def test_uses_that_could_not_be_told_are_told_later(monkeypatch: pytest.Mo
                 await asyncio.sleep(0.01)
 
 
+async def test_a_store_that_takes_no_uses_is_asked_for_keys_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stored, "_TOLD", 0.0)
+    store = Store()
+    key = store.add()
+    async with opened(door(_AUTH, store)) as app:
+        await _until(app, key, 200)
+        store.full = True
+        for number in range(10):
+            assert (await ask(app, key)).status == 200
+            assert (await ask(app, store.add(f"new{number}"))).status == 200
+            await asyncio.sleep(0.02)
+        store.told.clear()
+        store.full = False
+        async with asyncio.timeout(5):
+            while "k1" not in store.told:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_key_opens_the_routes_that_it_is_made_for() -> None:
     store = Store()
     key = store.add(scopes=Scopes(routes=frozenset({"/v1/embeddings", "/v1/models/{id}"})))
