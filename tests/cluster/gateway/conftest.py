@@ -48,7 +48,8 @@ def servers(
         else:
             redis = None
             config |= {"database": {"sqlite": str(folder / "store.db")}}
-        replicas = Replicas(folder, config, environment, 3 if three else 1)
+        patient = "tests.cluster.gateway.patient"
+        replicas = Replicas(folder, config, environment, 3 if three else 1, patient)
         stack.callback(replicas.close)
 
         def lose() -> None:

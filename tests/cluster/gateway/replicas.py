@@ -36,11 +36,19 @@ def engine() -> Iterator[str]:
 
 
 class Replicas:
-    """Not one runs until it is started. environment: with the secrets, which no file holds."""
+    """Not one runs until it is started. environment: with the secrets, which no file holds.
+    program: what is run, by its module.
+    """
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], environment: Mapping[str, str], number: int
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        environment: Mapping[str, str],
+        number: int,
+        program: str = "llmservice_server",
     ) -> None:
+        self._program = program
         self.logs = [folder / f"replica-{n}.log" for n in range(number)]
         self._file = folder / "config.yaml"
         self._file.write_text(json.dumps(config))
@@ -110,7 +118,7 @@ class Replicas:
         return json.loads(run.stdout)
 
     def _command(self, what: str, *words: str) -> list[str]:
-        program = (sys.executable, "-m", "llmservice_server", what)
+        program = (sys.executable, "-m", self._program, what)
         return [*_MORTAL, *program, "--config", str(self._file), *words]
 
 

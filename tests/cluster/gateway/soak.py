@@ -22,7 +22,7 @@ from llmservice_server.gateway.toll.estimate import tokens
 
 from tests.cluster.gateway.callers import CHAT, chat
 
-LOST = 1 + 1.5
+LOST = 1 + 2.5
 """Seconds before a crash of which usage may be lost: as promised, and for a busy machine."""
 _CLIENTS = 48
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)

@@ -252,6 +252,6 @@ def test_what_nobody_knows_is_between_nothing_and_all_that_was_reserved() -> Non
 
 def test_what_was_in_flight_when_redis_lost_all_may_be_spent_once_more() -> None:
     asked = [Asked("ann", 0, at, at + 1, 30, 30) for at in range(4)]
-    seen, bill = Seen(asked, lost=[3.5]), {"ann": Used(4, 120)}
+    seen, bill = Seen(asked, lost=[LOST + 1]), {"ann": Used(4, 120)}
     assert findings(seen, bill, {"ann": 30}) == []  # three of them were, or just before
     assert findings(seen, bill, {"ann": 29}) == ["ann overspent: 120 of 29 tokens"]
