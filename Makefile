@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a tool's own command, or a script under dev/ that can be read.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e test-full lint generate images bench-operator bench-server
+.PHONY: help setup demo demo-down env test test-unit test-cluster test-e2e test-full lint generate images bench-operator bench-server bench-gateway
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -53,3 +53,6 @@ bench-operator: setup ## N=1000: time, requests, CPU and memory beside a floor w
 ROUNDS ?= 10
 bench-server: setup ## ROUNDS=10: beside bare vLLM, no gateway and other proxies: time, CPU, memory
 	@$(BIN)/python -m bench.server --rounds $(ROUNDS) $(ONLY)
+
+bench-gateway: setup ## ROUNDS=10: what keys, limits, quotas, cache and history add to a request
+	@$(BIN)/python -m bench.server --rounds $(ROUNDS) layers

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster import debian
@@ -110,6 +111,21 @@ class Postgres:
         psql = (self._bin / "psql", "-q", "-d", self.dsn(), "-c")
         subprocess.run([*psql, f'CREATE DATABASE "{database}"'], check=True)
         return self.dsn(database)
+
+    def execute(self, database: str, files: Sequence[Path]) -> None:
+        """What is in these files, one after the other."""
+        psql = (self._bin / "psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.dsn(database))
+        words = [word for file in files for word in ("-f", str(file))]
+        quiet = {**os.environ, "PGOPTIONS": "--client-min-messages=warning"}
+        subprocess.run([*psql, *words], env=quiet, check=True, stdout=subprocess.DEVNULL)
+
+    def transactions(self, database: str) -> int:
+        """How many there were in it; a connection tells of its own within ten seconds."""
+        sums = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname"
+        words = ("-qtA", "-d", self.dsn(), "-c", f"{sums} = '{database}'")
+        return int(
+            subprocess.run([self._bin / "psql", *words], check=True, stdout=subprocess.PIPE).stdout
+        )
 
     def kill(self) -> None:
         """At once, as a crash would, with all of its connections; its data stays."""

@@ -16,7 +16,7 @@ import uvloop
 from devcluster import failures
 
 from bench import proc
-from bench.server import cached, engine, figures, gateway, held, proxy
+from bench.server import cached, engine, figures, gateway, held, layers, proxy
 from bench.server.figures import Figure
 from bench.server.process import ServerError
 from bench.server.spans import HEAD, Span, span
@@ -29,6 +29,7 @@ _COMPARISONS: Mapping[str, Comparison] = {
     "streams": held.measure,
     "engine": engine.measure,
     "cache": cached.measure,
+    "layers": layers.measure,
 }
 _EXPECTED = (ServerError, TimeoutError, subprocess.SubprocessError, *failures.EXPECTED)
 

@@ -7,7 +7,7 @@ upstream keep off that core; what they are late by without a proxy is measured f
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.server import proxy, streams
@@ -40,7 +40,7 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             async with AsyncExitStack() as stack:
                 behind = await stack.enter_async_context(running(proxy.upstream(_PACE), folder))
                 bare.append(await _hold(behind))
-                command = proxy.ours(behind.port, folder, core)
+                command = replace(proxy.ours(behind.port, folder / "ours.yaml"), core=core)
                 own.append(await _hold(await stack.enter_async_context(running(command, folder))))
     finally:
         os.sched_setaffinity(0, cores)

@@ -63,7 +63,8 @@ async def whole(server: Server, connections: int, seconds: int, body: Path) -> L
 
 
 async def _wrk(server: Server, connections: int, seconds: int, body: Path) -> dict[str, int]:
-    headers = [f"{name}={value}" for name, value in request.HEADERS.items()]
+    fields = {**request.HEADERS, "authorization": f"Bearer {server.command.key}"}
+    headers = [f"{name}={value}" for name, value in fields.items()]
     process = await asyncio.create_subprocess_exec(
         *("wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s"),
         *("--timeout=20s", f"--script={_SCRIPT}"),

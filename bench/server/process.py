@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import proc
+from bench.server import request
 from dev.process import free_port
 
 _STOP = 30.0  # seconds, for a server that finishes what it has
@@ -27,7 +28,8 @@ class ServerError(Exception):
 @dataclass(frozen=True)
 class Command:
     """name: as the table calls it. ready: a path that answers 200 once it serves. core: the only
-    one that it may run on.
+    one that it may run on. key: one that it lets in. apart: what is in the command lines of those
+    of its processes whose CPU is not counted.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     core: int | None = None
     patience: float = 60.0  # seconds until it serves
+    key: str = request.KEY
+    apart: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Server:
         return self.command.port
 
     def cpu(self) -> float:
-        """Seconds so far, of all of its processes."""
-        return sum(map(_cpu, self._pids()))
+        """Seconds so far, of all of its processes that count."""
+        return sum(_cpu(pid) for pid in self._pids() if not self._apart(pid))
 
     def resident(self) -> float:
         """MiB, of all of its processes."""
@@ -74,6 +78,11 @@ class Server:
 
     def tail(self) -> str:
         return f"; the end of its log:\n{self.log.read_text(errors='replace')[-3000:]}"
+
+    def _apart(self, pid: int) -> bool:
+        apart = self.command.apart
+        words = Path(f"/proc/{pid}/cmdline")
+        return apart is not None and apart in words.read_text(errors="replace")
 
     def _pids(self) -> list[int]:
         if self.process.poll() is not None:

@@ -10,17 +10,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.server import load, request, rivals
+from bench.server import litellm, load, request, rivals
 from bench.server.figures import Figure
 from bench.server.load import Load
-from bench.server.process import Command, running
+from bench.server.process import Command, Server, running
 from bench.server.rounds import order
 from dev.process import free_port
 from dev.progress import say
 
 _AT_ONCE, _SECONDS = 16, 2  # connections that are busy, and the seconds for which
-_ALONE = 1  # second on one connection
+_ALONE = 2  # seconds on one connection
 OURS = "ours"
+PROGRAM = str(Path(sys.executable).with_name("llmservice-server"))
 
 
 def upstream(pace: float = 0) -> Command:
@@ -29,18 +30,20 @@ def upstream(pace: float = 0) -> Command:
     return Command("upstream", program, port)
 
 
-def ours(behind: int, folder: Path, core: int | None = None) -> Command:
-    """With the defaults of its configuration, before the upstream at that port."""
-    config = {"url": f"http://127.0.0.1:{behind}/v1", "models": [{"name": request.MODEL}]}
+def ours(behind: int, file: Path, **parts: object) -> Command:
+    """Before the upstream at that port. parts: of the configuration, beside its defaults, which the
+    file gets.
+    """
+    upstream = {"url": f"http://127.0.0.1:{behind}/v1", "models": [{"name": request.MODEL}]}
     port = free_port()
-    file = folder / f"{OURS}.yaml"  # JSON is YAML
-    file.write_text(json.dumps({"port": port, "engine": {"type": "proxy", "upstreams": [config]}}))
-    program = str(Path(sys.executable).with_name("llmservice-server"))
-    return Command(OURS, (program, "serve", f"--config={file}"), port, ready="/readyz", core=core)
+    engine = {"type": "proxy", "upstreams": [upstream]}
+    file.write_text(json.dumps({"port": port, "engine": engine, **parts}))  # JSON is YAML
+    words = (PROGRAM, "serve", f"--config={file}")
+    return Command(OURS, words, port, ready="/readyz")
 
 
 @dataclass
-class _Rounds:
+class Rounds:
     """busy: on many connections. alone: on one."""
 
     busy: list[Load] = field(default_factory=list[Load])
@@ -61,6 +64,11 @@ class _Rounds:
         """Milliseconds at the median of one connection."""
         return [found.median / 1000 for found in self.alone]
 
+    @property
+    def longest(self) -> list[float]:
+        """The same at p99."""
+        return [found.p99 / 1000 for found in self.alone]
+
 
 async def measure(rounds: int, folder: Path) -> list[Figure]:
     load.ensure()
@@ -69,27 +77,19 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(running(upstream(), folder))
         commands = (
-            ours(behind.port, folder),
-            rivals.litellm(behind.port, folder),
+            ours(behind.port, folder / "ours.yaml"),
+            litellm.proxy(behind.port, folder),
             rivals.router(behind.port),
         )
         say(f"proxies: {', '.join(command.name for command in commands)} start …")
         subjects = [behind]
         subjects += [await stack.enter_async_context(running(c, folder)) for c in commands]
-        for subject in subjects:  # what is made once is not measured
-            await load.whole(subject, _AT_ONCE, _SECONDS, body)
-        found = {subject.name: _Rounds() for subject in subjects}
-        for number in range(rounds):
-            say(f"proxies: round {number + 1} of {rounds}")
-            for subject in order(subjects, number):
-                seen = found[subject.name]
-                seen.busy.append(await load.whole(subject, _AT_ONCE, _SECONDS, body))
-                seen.alone.append(await load.whole(subject, 1, _ALONE, body))
-    bare, own, litellm, router = found.values()
+        found = await asked("proxies", subjects, rounds, body)
+    bare, own, lite, router = found.values()
     return [
         Figure("proxy: CPU a JSON request", own.costs, "ms", target=0.36),
         Figure(
-            *("proxy: requests a second and core", own.a_core, "/s", litellm.a_core, "LiteLLM"),
+            *("proxy: requests a second and core", own.a_core, "/s", lite.a_core, litellm.NAME),
             target=30,
             at_least=True,
         ),
@@ -104,7 +104,7 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             target=0.5,
         ),
         Figure(
-            *("LiteLLM: the same", litellm.waits, "ms", bare.waits, "the upstream itself"),
+            *("LiteLLM: the same", lite.waits, "ms", bare.waits, "the upstream itself"),
             by="difference",
         ),
         Figure(
@@ -116,3 +116,16 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             for name, seen in found.items()
         ),
     ]
+
+
+async def asked(what: str, subjects: list[Server], rounds: int, body: Path) -> dict[str, Rounds]:
+    for subject in subjects:  # what is made once is not measured
+        await load.whole(subject, _AT_ONCE, _SECONDS, body)
+    found = {subject.name: Rounds() for subject in subjects}
+    for number in range(rounds):
+        say(f"{what}: round {number + 1} of {rounds}")
+        for subject in order(subjects, number):
+            seen = found[subject.name]
+            seen.busy.append(await load.whole(subject, _AT_ONCE, _SECONDS, body))
+            seen.alone.append(await load.whole(subject, 1, _ALONE, body))
+    return found

@@ -22,10 +22,11 @@ _MESSAGES = [
 ]
 
 
-def chat(*, stream: bool = False, tokens: int = 16) -> bytes:
+def chat(*, stream: bool = False, tokens: int = 16, seed: int | None = None) -> bytes:
     """The body."""
     asked: dict[str, object] = {"model": MODEL, "messages": _MESSAGES, "max_tokens": tokens}
-    return json.dumps(asked | ({"stream": True} if stream else {})).encode()
+    asked |= {"stream": True} if stream else {}
+    return json.dumps(asked | ({} if seed is None else {"seed": seed})).encode()
 
 
 def http(path: str, body: bytes) -> bytes:
