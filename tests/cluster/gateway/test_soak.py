@@ -64,7 +64,7 @@ def _servers(
         url = stack.enter_context(engine())
         upstream = {"url": f"{url}/v1", "models": [{"name": "quick"}, {"name": "slow"}]}
         rates = {"tokensPerMinute": 10**9, "concurrentRequests": 1000}
-        plans = [{"name": "default", "perUser": rates}]
+        plans = [{"name": "minute", "perUser": rates}]
         plans.append({"name": "month", "perUser": rates, "monthlyTokens": quota})
         config: dict[str, Any] = {
             "engine": {"type": "proxy", "upstreams": [upstream]},
@@ -94,8 +94,8 @@ async def _keys(servers: Servers) -> dict[str, str]:
     made: dict[str, str] = {}
     async with servers.admin() as admin:
         for user in _USERS:
-            plan = {"plan": "month"} if user in _QUOTAS else {}
-            await admin.done("POST", "/admin/v1/users", {"name": user, **plan})
+            plan = "month" if user in _QUOTAS else "minute"
+            await admin.done("POST", "/admin/v1/users", {"name": user, "plan": plan})
             made[user] = (await admin.new_key(user))["key"]
     return made
 
@@ -104,13 +104,22 @@ class _Killer:
     """One fault after the other. The first server is spared: its memory is looked at."""
 
     def __init__(self, servers: Servers, others: _Others, seen: Seen) -> None:
-        self._replicas, self._others, self._seen = servers.replicas, others, seen
+        self._servers, self._replicas = servers, servers.replicas
+        self._others, self._seen = others, seen
         self._chance = random.Random(_SEED)
 
     async def __call__(self, kinds: Sequence[str], stop: asyncio.Event) -> None:
         while not stop.is_set():
             await asyncio.sleep(self._chance.uniform(0.5, 2))
+            self._seen.slowest = max(self._seen.slowest, await self._question())
             await getattr(self, self._chance.choice(kinds))()
+
+    async def _question(self) -> float:
+        """The seconds that one to the database takes."""
+        async with self._servers.admin() as admin:
+            began = time.monotonic()
+            await admin("GET", "/admin/v1/months")
+            return time.monotonic() - began
 
     async def replica(self) -> None:
         number = self._chance.choice([1, 2])
@@ -144,7 +153,7 @@ class _Killer:
 
     async def _served_again(self) -> None:
         """By all, and what was kept meanwhile is told."""
-        await asyncio.sleep(2 * LOST)
+        await asyncio.sleep(2 * LOST + self._seen.slowest)
 
 
 async def _soaked(
