@@ -34,7 +34,7 @@ from tests.cluster.gateway.soak import (
 )
 from tests.length import lasting
 
-_REQUESTS = lasting(6_000, 200_000)
+_REQUESTS = lasting(3_000, 200_000)
 _DEATHS = lasting(2, 20)
 _USERS = [f"soaked{number}" for number in range(20)]
 _QUOTAS = _USERS[:4]
