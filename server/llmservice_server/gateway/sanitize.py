@@ -27,6 +27,7 @@ from llmservice_server.gateway.asgi import (
 )
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.deadline import Deadline
+from llmservice_server.gateway.form import fields_of
 from llmservice_server.gateway.json_body import parsed
 from llmservice_server.gateway.routed import note_model
 
@@ -36,9 +37,6 @@ _INTERNAL_PREFIX, _INTERNAL_HEADER = b"x-vllm-", b"x-data-parallel-rank"
 _INTERNAL_FIELDS = frozenset(
     {"priority", "kv_transfer_params", "ec_transfer_params", "vllm_xargs", "cache_salt"}
 )
-_FORM_FIELDS = {
-    field: (f'name="{field}"'.encode(), f"name={field}".encode()) for field in _INTERNAL_FIELDS
-}
 
 _BODIES = 16  # bodies of the greatest size, or as many bytes of smaller ones, are held at once
 _LINGER = 5.0  # seconds in which a client that still sends can see that it is refused
@@ -107,7 +105,7 @@ class Sanitize:
             self._check(head)
             if head.has_body:
                 await self._read(receive, chunks)
-                body, document = _clean(chunks[0], head)
+                body, document = await _clean(scope, chunks[0], head)
                 if document is not None:
                     scope.setdefault("state", {})[_DOCUMENT] = document
                     note_model(scope, self._engine, document.get("model", ""))
@@ -129,7 +127,7 @@ class Sanitize:
             message = f"The request's headers are larger than {most} bytes; send fewer."
             raise _Refused(431, kind, message, unread=head.has_body)
         if head.ambiguous:
-            message = "The request is not clear about where its body ends."
+            message = "The request is not clear about what its body is or where it ends."
             raise _Refused(400, "invalid_request_error", message, unread=head.has_body)
         if head.length > self._http.max_body_bytes:
             raise self._too_large()
@@ -177,7 +175,7 @@ class _Head:
         self.size = len(scope["path"]) + len(scope["query_string"])
         self.length, self.chunked = 0, False
         self.ambiguous = self.internal = False
-        media_type, measures = b"application/json", 0
+        media_type, measures, types = b"application/json", 0, 0
         for name, value in scope["headers"]:
             self.size += len(name) + len(value)
             if name == b"content-length":
@@ -189,10 +187,11 @@ class _Head:
                 self.ambiguous |= value.strip().lower() != b"chunked"
                 self.chunked = True
             elif name == b"content-type":
+                types += 1
                 media_type = value.partition(b";")[0].strip().lower()
             elif _internal(name):
                 self.internal = True
-        self.ambiguous |= measures > 1
+        self.ambiguous |= measures > 1 or types > 1
         self.has_body = self.chunked or self.length > 0
         self.is_json = media_type == b"application/json" or media_type.endswith(b"+json")
         self.is_form = media_type == b"multipart/form-data"
@@ -202,7 +201,19 @@ def _internal(name: bytes) -> bool:
     return name.startswith(_INTERNAL_PREFIX) or name == _INTERNAL_HEADER
 
 
-def _clean(body: bytes, head: _Head) -> tuple[bytes, Mapping[str, Any] | None]:
+async def _check_form(scope: Scope, body: bytes) -> None:
+    """Raises _Refused: it cannot be read, or names what is not for clients."""
+    try:
+        named = {name for name, _ in await fields_of(scope, body)}
+    except ValueError:
+        message = "The body is not a form that can be read."
+        raise _Refused(400, "invalid_request_error", message, unread=False) from None
+    for field in sorted(named & _INTERNAL_FIELDS):
+        message = f"The field {field} is not for clients; remove it."
+        raise _Refused(400, "invalid_request_error", message, unread=False)
+
+
+async def _clean(scope: Scope, body: bytes, head: _Head) -> tuple[bytes, Mapping[str, Any] | None]:
     """The body without internal fields, the same object where it has none; and what it says.
 
     Raises:
@@ -211,10 +222,7 @@ def _clean(body: bytes, head: _Head) -> tuple[bytes, Mapping[str, Any] | None]:
     if not body:
         return body, None
     if head.is_form:
-        for field, spellings in _FORM_FIELDS.items():
-            if any(spelled in body for spelled in spellings):
-                message = f"The field {field} is not for clients; remove it."
-                raise _Refused(400, "invalid_request_error", message, unread=False)
+        await _check_form(scope, body)
         return body, None
     try:
         document = parsed(body)

@@ -73,7 +73,11 @@ async def test_internal_fields_are_taken_out_however_they_are_spelled(name: str)
         (b'{"model": "m", "priority": 1}', "application/json", {"model": "m"}),
         (b'{"m": [1]}', "application/vnd.x+json", {"m": [1]}),
         (b'["model", "m"]', "application/json", None),
-        (b'--x\r\n\r\n{"model": "m"}', "multipart/form-data; boundary=x", None),
+        (
+            b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nm\r\n--x--',
+            "multipart/form-data; boundary=x",
+            None,
+        ),
         (b"", "application/json", None),
     ],
 )
@@ -106,16 +110,54 @@ async def test_internal_headers_are_taken_out_and_others_stay() -> None:
     assert engine.headers == others | {"content-length": "2"}
 
 
-async def test_an_upload_that_names_an_internal_field_is_refused() -> None:
-    form = {"content-type": "multipart/form-data; boundary=b"}
-    part = b'--b\r\ncontent-disposition: form-data; name="%s"\r\n\r\n{}\r\n--b--'
-    assert await _refused(Exchange(part % b"vllm_xargs", headers=form)) == (
-        400,
-        "invalid_request_error",
-    )
+_FORM = {"content-type": "multipart/form-data; boundary=b"}
+_PART = b"--b\r\ncontent-disposition: form-data; %s\r\n\r\n{}\r\n--b--"
+
+
+async def _is_refused_for_its_field(exchange: Exchange) -> None:
+    assert await _refused(exchange) == (400, "invalid_request_error")
+    assert "vllm_xargs is not for clients" in exchange.error["message"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        b'name="vllm_xargs"',
+        b"name=vllm_xargs",
+        b'name = "vllm_xargs"',
+        b'NAME="vllm_xargs"',
+        b'name=\t"vllm_xargs"',
+        b'name=""; name="vllm_xargs"',
+        b'name="vllm_xargs"; filename="f"',
+    ],
+)
+async def test_an_upload_that_names_an_internal_field_is_refused(named: bytes) -> None:
+    await _is_refused_for_its_field(Exchange(_PART % named, headers=_FORM))
+
+
+async def test_an_upload_that_names_it_in_another_charset_is_refused() -> None:
+    form = {"content-type": "multipart/form-data; boundary=b; charset=cp037"}
+    name = "vllm_xargs".encode("cp037")
+    await _is_refused_for_its_field(Exchange(_PART % b'name="%s"' % name, headers=form))
+
+
+async def test_an_upload_that_names_none_passes_whatever_its_values_say() -> None:
     layer, engine = _sanitize()
-    await Exchange(part % b"model", headers=form).through(layer)
-    assert engine.body == part % b"model"
+    body = _PART.replace(b"{}", b'name="vllm_xargs"') % b'name="model"'
+    await Exchange(body, headers=_FORM).through(layer)
+    assert engine.body == body
+
+
+async def test_what_is_no_form_is_refused() -> None:
+    refused = await _refused(Exchange(b"no form at all", headers=_FORM))
+    assert refused == (400, "invalid_request_error")
+
+
+async def test_a_body_of_two_types_is_refused() -> None:
+    """The engine could read it as the other one."""
+    exchange = Exchange(_PART % b'name="model"', headers=_JSON)
+    exchange.scope["headers"].append((b"content-type", _FORM["content-type"].encode()))
+    assert await _refused(exchange) == (400, "invalid_request_error")
 
 
 @pytest.mark.parametrize(

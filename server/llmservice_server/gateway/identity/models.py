@@ -10,7 +10,6 @@ from urllib.parse import parse_qs
 
 from llmservice_server.gateway.asgi import (
     App,
-    Message,
     Receive,
     Scope,
     Send,
@@ -20,6 +19,7 @@ from llmservice_server.gateway.asgi import (
 )
 from llmservice_server.gateway.caller import Caller, caller_of
 from llmservice_server.gateway.context import Context
+from llmservice_server.gateway.form import fields_of
 from llmservice_server.gateway.sanitize import document_of
 
 _POLICY_VIOLATION = 1008  # websocket close code
@@ -74,20 +74,7 @@ async def _named(scope: Scope, receive: Receive) -> tuple[list[object], Receive]
         names.append(adapter)
     if (header(scope, b"content-type") or "").lower().startswith(_FORM):
         body = await receive()
-        return [*names, *await _in_form(scope, body)], again(body, receive)
+        fields = await fields_of(scope, body["body"])
+        return [*names, *(value for name, value in fields if name == "model")], again(body, receive)
     model = (document_of(scope) or {}).get("model")
     return [*names, *([model] if model is not None else [])], receive
-
-
-async def _in_form(scope: Scope, body: Message) -> list[object]:
-    """As the engine will read it: by the same parser."""
-    from starlette.requests import Request  # noqa: PLC0415  which both engines bring
-
-    async def receive() -> Message:
-        return body
-
-    try:
-        async with Request(scope, receive).form() as form:
-            return list(form.getlist("model"))
-    except Exception:  # noqa: BLE001  whatever it makes of what is no form
-        return [None]

@@ -107,7 +107,7 @@ def _field(value: str, name: str = 'name="model"') -> str:
         (_form(_field("large"), _field("small")), 403),
         (_form(_field("large", "name=model")), 403),
         (_form(_field("small", 'name="model"; filename="x"')), 403),
-        (b"no form at all", 403),
+        (_form(_field("large", 'NAME = "model"')), 403),
     ],
 )
 async def test_a_form_is_read_as_the_engine_reads_it_and_goes_on_whole(
