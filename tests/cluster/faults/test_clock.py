@@ -93,13 +93,14 @@ def stepped(
 
 
 @pytest.fixture
-def standby(stepped: Operator, tmp_path: Path) -> Iterator[Operator]:
-    """Another process, by the machine's clock."""
-    log = tmp_path / "standby"
-    other = Operator(stepped.kubeconfig, stepped.lease_namespace, log, name="operator-1")
+def standby(shared_operator: Operator, stepped: Operator, tmp_path: Path) -> Iterator[Operator]:
+    """Another process, by the machine's clock and past the proxy."""
+    identity, log = shared_operator.kubeconfig, tmp_path / "standby"
+    other = Operator(identity, stepped.lease_namespace, log, name="operator-1")
     other.start(leads=False)
     yield other
-    other.stop()
+    if other.runs():
+        other.stop()
 
 
 def _since(words: str) -> timedelta:
@@ -143,3 +144,18 @@ def test_it_leads_on_writes_nothing_for_it_and_carries_out_what_is_edited(
             transitions,
         )
     assert kube.there("Deployment", "timeless")["spec"]["replicas"] == 2
+
+
+def test_who_cannot_renew_leads_no_longer_by_a_clock_that_went_back(
+    stepped: Operator, standby: Operator, clock: Clock, proxy: Proxy
+) -> None:
+    proxy.down = True
+    clock.step(timedelta(hours=-7))
+    standby.wait(standby.leads, "leading", seconds=30)
+    assert not stepped.leads()
+    proxy.heal()
+    time.sleep(2)
+    assert standby.leads()
+    assert not stepped.leads()
+    standby.stop()
+    stepped.wait(stepped.leads, "leading again", seconds=10)

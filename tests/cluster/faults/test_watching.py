@@ -66,6 +66,7 @@ def test_before_every_kind_is_listed_it_is_not_ready_and_writes_nothing(
     behind.wait(behind.leads, "leading")
     others = {"GET LLMService", "GET Service", "GET Deployment"}
     behind.wait(lambda: writes.reads(behind).keys() >= others, "listing the other kinds")
+    kube.merge("LLMService", "waits", {"spec": {"replicas": 2}})  # an event, which it sees
     time.sleep(2)
 
     assert not behind.ready()
