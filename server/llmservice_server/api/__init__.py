@@ -37,3 +37,5 @@ def attach(app: FastAPI, context: Context) -> None:
     app.add_exception_handler(HTTPException, errors.no_route)
     for kind in errors.MISREAD:
         app.add_exception_handler(kind, errors.misread)
+    if Exception not in app.exception_handlers:  # vLLM has its own
+        app.add_exception_handler(Exception, errors.failed)

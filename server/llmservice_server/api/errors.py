@@ -26,6 +26,7 @@ _RETRY_AFTER = "1"
 _UNROUTED = {404: "not_found", 405: "method_not_allowed"}
 _CLOSED = 499  # nginx's status of a client that left; nobody reads it
 _READS = "solve_dependencies"  # FastAPI's, around the models of a request
+_FAILED = "The server failed at this request; its log says why."
 MISREAD = (AttributeError, LookupError)
 """What an engine's models raise and its own handlers take for a fault of the server."""
 
@@ -131,6 +132,11 @@ async def misread(_: Request, error: Exception) -> Response:
     if all(frame.f_code.co_name != _READS for frame, _ in frames):
         raise error
     return _wrong("a field of the body is of a type that it cannot be", None)
+
+
+async def failed(_: Request, __: Exception) -> Response:
+    """What nobody expected; whoever calls this raises it then, for the server's log."""
+    return RefusedError(500, "internal_server_error", _FAILED).response()
 
 
 class Route(APIRoute):

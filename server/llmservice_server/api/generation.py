@@ -97,8 +97,8 @@ async def generate(context: Context, call: Call, gone: asyncio.Event) -> Generat
         message, reason = choice.get("message"), choice.get("finish_reason")
         return Generated(
             text=whole(choice["text"] if message is None else message["content"] or ""),
-            model=str(document.get("model") or (call.body or {})["model"]),
-            finish_reason=None if reason is None else str(reason),
+            model=whole(str(document.get("model") or (call.body or {})["model"])),
+            finish_reason=None if reason is None else whole(str(reason)),
             usage=Usage.model_validate(document.get("usage") or {}),
         )
     except _NO_ANSWER:

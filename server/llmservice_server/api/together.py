@@ -30,16 +30,13 @@ async def together(
             for part in left:
                 if places < min(most, number) and turns.begin():
                     places += 1
-                    group.create_task(lent())
+                    group.create_task(go_on()).add_done_callback(give_back)
                 done[part] = await do(part)
 
-        async def lent() -> None:
+        def give_back(_: object) -> None:  # also of one that was cancelled before it began
             nonlocal places
-            try:
-                await go_on()
-            finally:
-                places -= 1
-                turns.end()
+            places -= 1
+            turns.end()
 
         await go_on()
     return [done[part] for part in range(number)]

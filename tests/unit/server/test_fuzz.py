@@ -123,6 +123,10 @@ _BAD: dict[str, Behaviour] = {
     "says null": answer(200, b"null"),
     "says nulls": answer(200, b'{"choices": [{"message": null, "text": null}], "usage": []}'),
     "says half characters": answer(200, b'{"choices": [{"message": {"content": "\\ud83d"}}]}'),
+    "has half a name": answer(200, b'{"choices": [{"text": "x"}], "model": "\\ud83d"}'),
+    "has half a reason": answer(
+        200, b'{"choices": [{"text": "x", "finish_reason": "\\ud83d"}], "model": "x"}'
+    ),
     "says bytes": answer(200, b'{"choices": [{"message": {"content": "\xff"}}]}'),
     "says numbers": answer(200, b'{"choices": [{"message": {"content": 1}}], "usage": {"x": 1}}'),
     "counts beyond 64 bits": answer(
