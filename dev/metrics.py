@@ -18,7 +18,8 @@ _HEAD = """\
 
 - `route` and `endpoint` are routes of a fixed list (`/v1/models/{id}`, not the id), and `other` \
 for everything else; no label's value comes from a client.
-- Requests that the gateway refuses are counted like all others. `status` 499 is a client that \
+- Requests that the gateway refuses are counted like all others; what ends before it is a request \
+is in `llmservice_connections_ended_total`. `status` 499 is a client that \
 left before it had an answer.
 - Tokens are the engine's own count. A stream through a proxy to another server has one only where \
 that server tells it, which most do when the client asks for `stream_options.include_usage`.

@@ -5,7 +5,8 @@ and keeps what it sends to a client that does not read. Promises: a head is whol
 deadline and its size, a body ends soon after the gateway's own deadline; a client that takes
 nothing for a minute is gone; beyond the bound on connections the one that has kept the server
 waiting longest is closed, so that a new one, a probe's too, always gets in; a malformed request is
-answered in OpenAI's shape, and never into the middle of another answer.
+answered in OpenAI's shape, and never into the middle of another answer; what is ended here, where
+no layer sees a request, is counted and logged by why.
 
 Of uvicorn it overrides what `OVERRIDDEN` names: asyncio's and httptools' own callbacks, and two of
 its methods. A request costs a few dictionary operations; a chunk of an answer costs nothing.
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from llmservice_server.config import HttpConfig
 from llmservice_server.error_shapes import openai_error
+from llmservice_server.gateway.metrics import connections_ended
 
 UVICORN = ("uvicorn.protocols.http.auto", "AutoHTTPProtocol")
 """What uvicorn makes its connections of, unless its caller names something else."""
@@ -167,11 +169,12 @@ class _Guard(_Uvicorn):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
+        _ended("malformed")
         self._refuse(400, "invalid_request_error", msg)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(_STALLED, self.transport.abort)
+        self._stalled = self.loop.call_later(_STALLED, self._stalls)
 
     def resume_writing(self) -> None:
         if self._stalled is not None:
@@ -187,14 +190,21 @@ class _Guard(_Uvicorn):
         if seconds is not None:
             self._deadline = self.loop.call_later(seconds, self._too_late)
 
+    def _stalls(self) -> None:
+        _ended("stalled")
+        self.transport.abort()
+
     def _too_late(self) -> None:
         self._deadline = None
+        if self._part is not _Part.REFUSED:  # or that was counted
+            _ended("too_late")
         if self._part is _Part.HEAD:
             self._refuse(408, "request_timeout", "The request's head did not come in time.")
         else:
             self.transport.abort()
 
     def _too_large(self) -> None:
+        _ended("too_large")
         if self._part is _Part.HEAD:
             message = f"The request's headers are larger than {self.bounds.max_header_bytes} bytes."
             self._refuse(431, "request_header_fields_too_large", message)
@@ -205,6 +215,7 @@ class _Guard(_Uvicorn):
         longest = next(iter(self.patient))
         if longest is not self:  # or all others are being answered, and admission bounds them
             del self.patient[longest]
+            _ended("too_many")
             longest.transport.abort()
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
@@ -266,6 +277,11 @@ class _Joining:
         if self._head:
             head, self._head = self._head, b""
             self._transport.write(head)
+
+
+def _ended(reason: str) -> None:
+    connections_ended.labels(reason).inc()
+    _log.info("ended a connection: %s", reason)
 
 
 def _open_files() -> int:

@@ -63,6 +63,12 @@ _errors = Counter(
     "Requests that went wrong, by what went wrong; rate_limited is every 429.",
     ("route", "type"),
 )
+connections_ended = Counter(
+    "llmservice_connections_ended_total",
+    "Connections that were ended, by why: malformed, too_late (a part of a request did not come),"
+    " too_large (a head), too_many (made room for another), stalled (took nothing of an answer).",
+    ("reason",),
+)
 _in_flight = Gauge(
     "llmservice_requests_in_flight", "Requests that are not yet answered to the last byte."
 )
@@ -96,7 +102,7 @@ _gpu_memory = _GpuMemory()
 REGISTRY.register(_gpu_memory)
 METRICS: tuple[MetricWrapperBase | _GpuMemory, ...] = (
     *(_requests, _duration, _first_token, _between_tokens, _input_tokens, _output_tokens, _errors),
-    *(_in_flight, _waiting, _clients),
+    *(connections_ended, _in_flight, _waiting, _clients),
     *(_api_requests, _api_duration, _gpu_memory, _speed, _loaded),
     *toll.METRICS,
     *BILLED,

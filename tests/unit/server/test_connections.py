@@ -5,8 +5,10 @@ Each with the control that uvicorn as it comes does not mind.
 
 import asyncio
 import json
+import logging
 import socket
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import uvicorn.protocols.http.auto
 from llmservice_server.config import HttpConfig
 from llmservice_server.engines import connections
 from llmservice_server.engines.connections import OVERRIDDEN, UVICORN, guard_uvicorn, guarded
+from prometheus_client import REGISTRY
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -61,6 +64,27 @@ async def _connect(server: Served) -> _Client:
     return _Client(*await asyncio.open_connection("127.0.0.1", server.port))
 
 
+@pytest.fixture
+def ended(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Why connections were ended since the test began, as counted and as logged."""
+    caplog.set_level(logging.INFO, "llmservice.connections")
+
+    def counts() -> Counter[str]:
+        samples = (sample for family in REGISTRY.collect() for sample in family.samples)
+        name = "llmservice_connections_ended_total"
+        return Counter({s.labels["reason"]: int(s.value) for s in samples if s.name == name})
+
+    before = counts()
+
+    def since() -> list[str]:
+        counted = sorted((counts() - before).elements())
+        logged = [r.getMessage() for r in caplog.records if r.name == "llmservice.connections"]
+        assert sorted(logged) == [f"ended a connection: {reason}" for reason in counted]
+        return counted
+
+    return since
+
+
 _HALVES = [
     pytest.param(b"", id="nothing"),
     pytest.param(b"\r\n\r\n", id="empty lines"),
@@ -71,11 +95,17 @@ _HALVES = [
 
 
 @pytest.mark.parametrize("half", _HALVES)
-async def test_what_is_not_whole_in_time_ends(server: Served, half: bytes) -> None:
+async def test_what_is_not_whole_in_time_ends(
+    server: Served, half: bytes, ended: Callable[[], list[str]]
+) -> None:
     client = await _connect(server)
     client.send(half)
     assert b" 500 " not in await client.rest()
     assert server.context.lifecycle.in_flight == 0
+    if b"{" in half:  # the gateway's own deadline, which counts a request
+        assert ended() == []
+    else:
+        assert ended() == ["too_late"]
 
 
 @pytest.mark.parametrize("half", _HALVES)
@@ -120,7 +150,9 @@ async def test_a_slow_answer_is_no_slow_client(server: Served) -> None:
     assert b"[DONE]" in await client.rest(seconds=20)
 
 
-async def test_a_head_without_an_end_is_cut_at_its_size(server: Served) -> None:
+async def test_a_head_without_an_end_is_cut_at_its_size(
+    server: Served, ended: Callable[[], list[str]]
+) -> None:
     client = await _connect(server)
     client.send(b"GET / HTTP/1.1\r\nx: ")
     answer = asyncio.create_task(client.error())
@@ -128,6 +160,7 @@ async def test_a_head_without_an_end_is_cut_at_its_size(server: Served) -> None:
         client.send(b"y" * 2000)
         await asyncio.sleep(0.01)
     assert answer.result() == (431, "request_header_fields_too_large")
+    assert ended() == ["too_large"]
 
 
 async def test_trailers_are_no_headers(server: Served) -> None:
@@ -141,7 +174,7 @@ async def test_trailers_are_no_headers(server: Served) -> None:
 
 
 async def test_a_client_that_reads_nothing_of_its_answer_is_let_go(
-    server: Served, monkeypatch: pytest.MonkeyPatch
+    server: Served, monkeypatch: pytest.MonkeyPatch, ended: Callable[[], list[str]]
 ) -> None:
     monkeypatch.setattr(connections, "_STALLED", 1.0)
     server.engine.pace = 0
@@ -154,10 +187,13 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_let_go(
     await until(lambda: server.context.turns.running == 1)
     await until(lambda: server.context.turns.running == 0, seconds=60)
     assert server.engine.left_early == 1
+    assert ended() == ["stalled"]
     deaf.close()
 
 
-async def test_beyond_the_bound_the_one_that_waits_longest_makes_room(server: Served) -> None:
+async def test_beyond_the_bound_the_one_that_waits_longest_makes_room(
+    server: Served, ended: Callable[[], list[str]]
+) -> None:
     busy = await _connect(server)
     server.engine.pace = 0.1
     body = b'{"max_tokens": 1000, "stream": true}'
@@ -166,6 +202,7 @@ async def test_beyond_the_bound_the_one_that_waits_longest_makes_room(server: Se
     silent = [await _connect(server) for _ in range(16)]  # one more than there is room for
     first, last = silent[0], silent[-1]
     assert await first.rest(seconds=0.9) == b""
+    assert ended() == ["too_many"]
     last.send(b"GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n")
     assert b"200 OK" in await last.rest(seconds=0.9)
     await busy.reader.readuntil(b"w")  # who is being answered is not touched
@@ -191,11 +228,12 @@ async def test_beyond_the_bound_the_one_that_waits_longest_makes_room(server: Se
     ],
 )
 async def test_a_malformed_request_is_refused_in_openais_shape(
-    server: Served, request_: bytes
+    server: Served, request_: bytes, ended: Callable[[], list[str]]
 ) -> None:
     client = await _connect(server)
     client.send(request_)
     assert (await client.error())[0] == 400
+    assert ended() == ["malformed"]
     await until(lambda: server.context.lifecycle.in_flight == 0)
 
 
