@@ -31,6 +31,7 @@ class Upstreams:
         self._serving: dict[str, list[Upstream]] = {}
         self._unlisted = {upstream for upstream in upstreams if upstream.lists_its_own}
         self._looks: set[asyncio.Task[str | None]] = set()  # the event loop alone would drop them
+        self._looking: asyncio.Task[list[str]] | None = None
         self.reached = False
         """Whether one of them ever answered."""
         self._route()
@@ -66,8 +67,14 @@ class Upstreams:
     async def look(self) -> list[str]:
         """Ask each, without costing a token, whether it is there; why not, of those that are not.
 
-        Who is there does not wait long for the others, which may yet list their models.
+        Who is there does not wait long for the others, which may yet list their models. All that
+        ask meanwhile share one look.
         """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_at_all())
+        return await asyncio.shield(self._looking)  # which one that leaves does not end
+
+    async def _look_at_all(self) -> list[str]:
         looks = {asyncio.create_task(self._look(each)) for each in self._upstreams}
         for look in looks:
             self._looks.add(look)

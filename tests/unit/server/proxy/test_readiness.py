@@ -43,3 +43,21 @@ async def test_an_upstream_that_does_not_take_the_key_makes_nobody_ready() -> No
     ):
         await asyncio.sleep(0.3)
         assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_many_that_ask_before_an_upstream_answers_share_one_look() -> None:
+    answers = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await answers.wait()
+        await listing("m")(writer)
+
+    async with upstream(models=late) as a, proxied({"url": a.url}, ready=False) as client:
+        leaving, *asking = [asyncio.create_task(client.get("/v1/models")) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        leaving.cancel()  # which takes nothing from the others
+        await asyncio.sleep(0.1)
+        answers.set()
+        found = await asyncio.gather(*asking)
+        assert {answered.json()["data"][0]["id"] for answered in found} == {"m"}
+        assert a.looks == 1
