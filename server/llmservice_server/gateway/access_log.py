@@ -1,7 +1,7 @@
 """One JSON line a request, when its last byte is sent or its client is gone.
 
 Never a body, a query, a header or a key, but the name of whose key it is; the path is the route's
-template where one matched, and cut short where none did.
+template where one matched, and `other` where none did, for a client may put a key into one.
 """
 
 import logging
@@ -17,7 +17,6 @@ from llmservice_server.gateway.request_id import HEADER
 from llmservice_server.gateway.route_table import OTHER, POLLED
 
 _log = logging.getLogger("llmservice.access")
-_PATH = 80  # characters of a path that matched no route
 
 
 class AccessLog:
@@ -72,4 +71,4 @@ def _route(exchange: Exchange) -> str:
         return exchange.route
     scope: Scope = exchange.scope
     template = getattr(scope.get("route"), "path", None)  # left there by the engine's router
-    return template if isinstance(template, str) else scope["path"][:_PATH]
+    return template if isinstance(template, str) else OTHER

@@ -220,7 +220,7 @@ async def test_the_access_log_has_one_json_line_a_request_and_no_bodies_or_keys(
         },
         headers={"x-request-id": "r-1", "authorization": "Bearer key-secret"},
     )
-    await client.get("/nowhere/" + "x" * 500)
+    await client.get("/v1/key-secret/models")
     await client.get("/crash")
     lines = [
         JsonFormatter().format(record)
@@ -245,7 +245,7 @@ async def test_the_access_log_has_one_json_line_a_request_and_no_bodies_or_keys(
         "output_tokens": 2,
     }
     assert (unknown["status"], unknown["error"]) == (404, "not_found")
-    assert len(unknown["route"]) == 80
+    assert unknown["route"] == "other"
     assert (crash["status"], crash["complete"], crash["error"]) == (500, False, "internal")
 
 
