@@ -1,6 +1,8 @@
 """OpenAI's own client reads the proxy's answers and errors for what they are."""
 
+import base64
 import json
+import struct
 from typing import Any
 
 import openai
@@ -50,6 +52,26 @@ async def test_answers() -> None:
     found = await _ask(answer(200, json.dumps(_COMPLETION).encode()))
     assert found.choices[0].message.content == "Paris"
     assert await _ask(stream(CHUNK, CHUNK, DONE), streamed=True) == ["w", "w"]
+
+
+async def test_embeddings() -> None:
+    """Which the client asks for in base64 and reads as numbers."""
+    numbers = [0.5, -2.0]
+    encoded = base64.b64encode(struct.pack("<2f", *numbers)).decode()
+    embedding = {"object": "embedding", "index": 0, "embedding": encoded}
+    usage = {"prompt_tokens": 3, "total_tokens": 3}
+    listed = {"object": "list", "model": "m", "data": [embedding], "usage": usage}
+    async with (
+        upstream(answer(200, json.dumps(listed).encode())) as a,
+        proxied(to(a.url)) as client,
+        openai.AsyncOpenAI(base_url=f"{client.base_url}/v1", api_key="none") as asking,
+    ):
+        found = await asking.embeddings.create(model="m", input=["Where?"])
+    assert found.data[0].embedding == numbers
+    assert found.usage.total_tokens == 3
+    (seen,) = a.seen
+    assert seen.path == "/v1/embeddings"
+    assert seen.json == {"model": "m", "input": ["Where?"], "encoding_format": "base64"}
 
 
 async def test_errors() -> None:
