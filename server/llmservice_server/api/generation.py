@@ -198,7 +198,7 @@ class _Translation:
 
     def __init__(self, key: str, *, keeps: bool) -> None:
         self._key = key
-        self._rest = b""
+        self._rest = bytearray()
         self._texts: list[str] | None = [] if keeps else None
         self._length = 0  # of the texts
         self._end: dict[str, Any] = {"finish_reason": None, "model": None, "usage": None}
@@ -223,12 +223,21 @@ class _Translation:
         return len(self._rest) > _LONGEST_EVENT
 
     def events(self, chunk: bytes, last: bool) -> bytes:  # noqa: FBT001
-        *events, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-        translated = b"".join(self._event(event) for event in events if event)
+        translated = b"".join(self._event(event) for event in self._whole(chunk) if event)
         if (last or self.endless) and not self.done and not self._failed:
             message = "The engine ended the stream before the answer was complete."
             translated += _event(RefusedError(502, "engine_error", message).body())
         return translated
+
+    def _whole(self, chunk: bytes) -> list[bytes]:
+        """Looks at what is new alone, or an event that dribbles in would cost its square."""
+        new = max(0, len(self._rest) - 2)
+        self._rest += chunk
+        if self._rest.find(b"\n\n", new) < 0 and self._rest.find(b"\n\r\n", new) < 0:
+            return []
+        *events, rest = bytes(self._rest).replace(b"\r\n", b"\n").split(b"\n\n")
+        self._rest = bytearray(rest)
+        return events
 
     def _event(self, event: bytes) -> bytes:
         data = b"\n".join(

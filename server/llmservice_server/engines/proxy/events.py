@@ -23,29 +23,37 @@ _CLOSING: dict[str, tuple[bytes, ...]] = {
 class Events:
     def __init__(self, path: str) -> None:
         self._closing = _CLOSING.get(path, ())
-        self._rest = b""
+        self._rest = bytearray()  # of an event that has not ended
         self._last = b""
 
     def whole(self, piece: bytes) -> bytes:
         """What can be forwarded now that this piece is there."""
-        if self._rest:
-            piece = self._rest + piece
-            self._rest = b""
-        if not piece.endswith(_ENDS):
-            end = max(piece.rfind(mark) + len(mark) if mark in piece else 0 for mark in _ENDS)
-            if len(piece) - end <= _LONGEST:
-                piece, self._rest = piece[:end], piece[end:]
+        if self._rest or not piece.endswith(_ENDS):
+            piece = self._ended(piece)
         if piece:
             self._last = piece
         return piece
 
     def rest(self) -> bytes:
         """What is left when the upstream ended the stream; an event even without an empty line."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         if rest:
             self._last = rest
             rest = rest.rstrip(b"\r\n") + b"\n\n"
         return rest
+
+    def _ended(self, piece: bytes) -> bytes:
+        """Searches what is new alone, or an event that dribbles in would cost its square."""
+        new = max(0, len(self._rest) - 3)
+        self._rest += piece
+        found = ((self._rest.rfind(mark, new), len(mark)) for mark in _ENDS)
+        end = max(at + length if at >= 0 else 0 for at, length in found)
+        if len(self._rest) - end > _LONGEST:
+            end = len(self._rest)
+        ended = bytes(self._rest[:end])
+        del self._rest[:end]
+        return ended
 
     @property
     def complete(self) -> bool:

@@ -131,16 +131,15 @@ class OpenAIEngine:
             yield event({"error": {"message": "out of memory", "type": "InternalServerError"}})
             yield b"data: [DONE]\n\n"
             return
-        whole = b"".join([piece(text, None) for text in _ANSWER])
+        texts = ["x" * 640_000] if words == "in drops" else _ANSWER
+        whole = b"".join([piece(text, None) for text in texts])
         if words == "cut":
             yield whole
             return
         whole += piece("", "stop") + event({"choices": [], "usage": _USAGE}) + b"data: [DONE]\n\n"
-        if words == "in bytes":
-            for number in range(len(whole)):
-                yield whole[number : number + 1]
-        else:
-            yield whole
+        size = {"in bytes": 1, "in drops": 16}.get(words, len(whole))
+        for at in range(0, len(whole), size):
+            yield whole[at : at + size]
 
 
 def _refusal(words: str, model: str) -> Response | None:

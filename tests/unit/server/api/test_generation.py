@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 from fastapi import Request, Response
@@ -50,6 +51,15 @@ async def test_a_stream_has_the_text_in_events_and_ends_with_the_count(
     answer = await server.client.post("/api/chat", json=asked)
     assert events(answer.text) == [{"content": " Paris"}, {"content": "."}, _END, "[DONE]"]
     assert [body["max_tokens"] for body in server.engine.bodies("/v1/completions")] == [256, 7]
+
+
+async def test_an_event_that_comes_in_drops_costs_no_more_than_in_one_piece(
+    server: Running,
+) -> None:
+    began = time.process_time()
+    answer = await server.client.post("/stream", json={"prompt": "in drops"})
+    assert events(answer.text)[0] == {"text": "x" * 640_000}
+    assert time.process_time() - began < 8  # not all of it again for each drop
 
 
 async def test_a_stream_that_breaks_says_so_and_never_ends_as_a_complete_one(

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from contextlib import suppress
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_body_that_is_too_deep_is_refused_and_not_a_crash() -> None:
         model_of(body)
 
 
-_EVENTS = st.lists(st.sampled_from([b"data: a\n\n", b": ping\n\n", b"data: b\r\n\r\n"]), min_size=1)
+_EVENTS = st.lists(st.sampled_from([b"data: a\n\n", b": ping\r\r", b"data: b\r\n\r\n"]), min_size=1)
 
 
 @given(events=_EVENTS, cuts=st.lists(st.integers(0, 200)))
@@ -55,7 +56,17 @@ def test_events_are_forwarded_whole_and_nothing_is_lost(
     taking = Events("/v1/other")
     out = [taking.whole(text[a:b]) for a, b in itertools.pairwise(at)]
     assert b"".join(out) + taking.rest() == text
-    assert all(piece.endswith((b"\n\n", b"\r\n\r\n")) for piece in out if piece)
+    assert all(piece.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")) for piece in out if piece)
+
+
+def test_an_event_that_comes_in_drops_costs_no_more_than_in_one_piece() -> None:
+    taking, drops = Events("/v1/other"), 60_000
+    began = time.process_time()
+    assert not any(taking.whole(b"x" * 16) for _ in range(drops))
+    assert taking.whole(b"\r\n\r") == b""
+    assert len(taking.whole(b"\n: next")) == drops * 16 + 4
+    assert taking.rest() == b": next\n\n"
+    assert time.process_time() - began < 5  # not all of it again for each drop
 
 
 def test_a_breaker_opens_lets_one_try_and_waits_longer_each_time() -> None:
