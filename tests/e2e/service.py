@@ -158,7 +158,15 @@ class Service:
                     phases.get(line.strip(), lambda: None)()
             finally:
                 program.kill()
-        raise AssertionError("the program ended without a word")
+        raise AssertionError(f"the program ended without a word\n{self.story(pod)}")
+
+    def story(self, pod: Manifest) -> str:
+        """The pod's state now, and what its server said beside requests: for a failed test."""
+        name = pod["metadata"]["name"]
+        status = self.kubectl("get", "pod", name, "-o", "jsonpath={.status.containerStatuses}")
+        lines = self.kubectl("logs", name, "--tail=500").splitlines()
+        rest = [line[:500] for line in lines if "llmservice.access" not in line]
+        return "\n".join([status, *rest[-40:]])
 
     @contextmanager
     def load(self, *kinds: str) -> Iterator["Load"]:
