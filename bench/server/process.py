@@ -19,6 +19,7 @@ from bench.server import request
 from dev.process import free_port
 
 _STOP = 30.0  # seconds, for a server that finishes what it has
+_LOOK = 0.02  # seconds from one question whether it serves to the next
 
 
 class ServerError(Exception):
@@ -109,6 +110,13 @@ async def running(command: Command, folder: Path) -> AsyncGenerator[Server]:
         await asyncio.to_thread(_end, process)
 
 
+async def start(command: Command, folder: Path) -> float:
+    """Seconds from its exec until it serves; it is ended then."""
+    began = time.monotonic()
+    async with running(command, folder):
+        return time.monotonic() - began
+
+
 def _started(command: Command, log: Path) -> "subprocess.Popen[bytes]":
     """What it says of each request is written, as in production, and kept nowhere."""
     with log.open("wb") as errors:
@@ -130,7 +138,7 @@ async def _serves(server: Server) -> None:
         if time.monotonic() > deadline:
             seconds = server.command.patience
             raise ServerError(f"{server.name} does not serve after {seconds:.0f} s{server.tail()}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(_LOOK)
 
 
 async def _answers(server: Server) -> bool:

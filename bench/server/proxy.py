@@ -1,19 +1,19 @@
 """The engine proxy beside LiteLLM's proxy and vllm-router, all before the same instant upstream.
 
 All of them run all the time; in each round each is asked alone, one after the other, and so is the
-upstream itself.
+upstream itself. Then ours is started anew as often as there are rounds.
 """
 
 import json
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.server import litellm, load, request, rivals
 from bench.server.figures import Figure
 from bench.server.load import Load
-from bench.server.process import Command, Server, running
+from bench.server.process import Command, Server, running, start
 from bench.server.rounds import order
 from dev.process import free_port
 from dev.progress import say
@@ -85,6 +85,7 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
         subjects = [behind]
         subjects += [await stack.enter_async_context(running(c, folder)) for c in commands]
         found = await asked("proxies", subjects, rounds, body)
+        starts = await _starts(behind.port, folder, rounds)
     bare, own, lite, router = found.values()
     return [
         Figure("proxy: CPU a JSON request", own.costs, "ms", target=0.36),
@@ -103,6 +104,7 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             by="difference",
             target=0.5,
         ),
+        Figure("proxy: start (exec of llmservice-server to /readyz 200)", starts, "s", target=2),
         Figure(
             *("LiteLLM: the same", lite.waits, "ms", bare.waits, "the upstream itself"),
             by="difference",
@@ -116,6 +118,13 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             for name, seen in found.items()
         ),
     ]
+
+
+async def _starts(behind: int, folder: Path, rounds: int) -> list[float]:
+    """Seconds of each start, beside those that run and have nothing to do."""
+    ends = {"drain": {"graceSeconds": 0}}  # at once
+    commands = [ours(behind, folder / f"start-{n}.yaml", **ends) for n in range(rounds)]
+    return [await start(replace(command, name="start"), folder) for command in commands]
 
 
 async def asked(what: str, subjects: list[Server], rounds: int, body: Path) -> dict[str, Rounds]:
