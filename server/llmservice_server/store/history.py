@@ -19,6 +19,7 @@ _LENGTHS: Mapping[str, int | None] = {
 }
 _BODIES = ("asked", "answered")
 _ROWS = 200  # of one transaction that forgets
+_AT_ONCE = 16  # rows of one statement: what is made of them keeps requests waiting meanwhile
 
 Dimension = Literal["user", "key", "model"]
 
@@ -59,11 +60,14 @@ class History:
         self, requests: Sequence[Asked], replica: str, *, perhaps_again: bool = False
     ) -> None:
         """All of them, or none; once, where they may have been added before."""
-        rows = [_row(request, replica) for request in requests]
-        if not rows:
+        if not requests:
             return
         async with self._database.writing() as connection:
-            if not (perhaps_again and await _is_there(connection, rows[0])):
+            if perhaps_again and await _is_there(connection, _row(requests[0], replica)):
+                return
+            for first in range(0, len(requests), _AT_ONCE):
+                some = requests[first : first + _AT_ONCE]
+                rows = [_row(request, replica) for request in some]
                 await connection.execute(insert(tables.requests), rows)
 
     async def requests(
