@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+from typing import Any
 
 from tests.e2e.service import Service
 
@@ -20,11 +21,17 @@ def test_the_demo_ends_with_an_answer_and_the_resource(demo: str, service: Servi
 
 def test_vllms_processes_tell_what_they_do_while_they_load(service: Service) -> None:
     """The hooks into vLLM that a stand-in has in the unit tests are there in the real one."""
-    log = service.kubectl("logs", f"deploy/{service.name}")
-    said = {json.loads(line)["message"] for line in log.splitlines() if line.startswith("{")}
+    said = {line["message"] for line in _log(service)}
 
     assert said >= {"loading: weights", "loading: warming-up"}
-    assert "nobody answers while vLLM loads" not in log
+    assert not any("nobody answers while vLLM loads" in message for message in said)
+
+
+def test_every_line_of_vllms_processes_is_one_of_the_log(service: Service) -> None:
+    """Also of its native code, which knows no logger."""
+    loggers = {line["logger"].partition(".")[0] for line in _log(service)}
+
+    assert loggers >= {"llmservice", "stderr", "uvicorn", "vllm"}
 
 
 def test_each_command_that_the_demo_suggests_works(demo: str, service: Service) -> None:
@@ -40,3 +47,10 @@ def test_each_command_that_the_demo_suggests_works(demo: str, service: Service) 
             timeout=60,
             check=True,
         )
+
+
+def _log(service: Service) -> list[dict[str, Any]]:
+    """Of the pod, every line of it."""
+    return [
+        json.loads(line) for line in service.kubectl("logs", f"deploy/{service.name}").splitlines()
+    ]

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import REGISTRY
 from prometheus_client.registry import Collector
 
-from llmservice_server import logs
+from llmservice_server import logs, stray
 from llmservice_server.config import ServerConfig
 from llmservice_server.engines.connections import guard_uvicorn
 from llmservice_server.engines.failures import EngineError
@@ -210,7 +210,7 @@ def serve(config: ServerConfig) -> None:
         _Serving.context = Context.of(config, _Serving.engine, startup)
         try:
             listener = Listener(host, config.port, startup)
-            with closing(listener):
+            with closing(listener), stray.told():
                 _Serving.listener = listener
                 guard_uvicorn(config.http)
                 run_vllm(argv, listener)
