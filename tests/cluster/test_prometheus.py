@@ -4,18 +4,16 @@ Needs no cluster, but a program that is installed as the cluster's are.
 """
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
-from devcluster import debian
-from devcluster.waiting import ClusterError
 from prometheus_client import REGISTRY
 
 from dev.process import free_port
+from tests import promtool
 from tests.unit.server.small_engine import SmallEngine, served
 
 _LIMIT = 60  # seconds for what takes a few
@@ -27,10 +25,7 @@ scrape_configs: [{{job_name: server, static_configs: [{{targets: ['127.0.0.1:{po
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> None:
-    try:
-        debian.ensure_program("promtool", "prometheus")
-    except ClusterError as fault:
-        pytest.skip(str(fault))
+    promtool.ensure()
 
 
 @asynccontextmanager
@@ -93,13 +88,7 @@ async def test_promtool_has_nothing_to_complain_of() -> None:
             await client.post(path, json={"max_tokens": 1})
         scraped = (await client.get("/metrics")).content
     assert b"llmservice_requests_total" in scraped
-    assert _complaints(scraped) == ""
+    assert promtool.complaints(scraped) == []
     wrong = b"# TYPE requests counter\nrequests 1\n"
-    assert "counter metrics should have" in _complaints(wrong)
-
-
-def _complaints(scraped: bytes) -> str:
-    done = subprocess.run(
-        ["promtool", "check", "metrics"], input=scraped, capture_output=True, check=False
-    )
-    return (done.stdout + done.stderr).decode()
+    (complaint,) = promtool.complaints(wrong)
+    assert "counter metrics should have" in complaint
