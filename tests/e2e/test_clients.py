@@ -1,4 +1,6 @@
-"""What clients see, in a pod: OpenAI's own of both engines, and streams of a server that ends."""
+"""What clients see, in a pod: OpenAI's own of both engines, and streams of a server that ends or
+hangs.
+"""
 
 import json
 from collections.abc import Iterator
@@ -19,9 +21,12 @@ from tests.readme_api import lines
 
 _POD = "clients"
 _PROGRAMS = Path(__file__).with_name("clients")
+_ASK = Path("dev/ask.py")
+_SIGNAL, _TURNS_RED = (Path(__file__).with_name(f"{x}.py") for x in ("signal_engine", "turns_red"))
 _LIMITING_PORT = 8080
 _STREAMS = 32
 _GRACE_SECONDS = 10
+_HANG_SECONDS = 8
 _KEY = "sk-of-a-test-and-of-nobody-else"
 _A_MINUTE = 20  # requests
 _BORN = """if True:
@@ -65,7 +70,8 @@ def pod(applied: Service) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def narrow(applied: Service) -> Iterator[Service]:
-    """Another LLMService with vLLM, where no request waits, and none is finished in the end.
+    """Another LLMService with vLLM, where no request waits, none is finished in the end, and a hang
+    is soon told.
 
     It starts while those tests run that do not wait for it.
     """
@@ -73,6 +79,8 @@ def narrow(applied: Service) -> Iterator[Service]:
     like = applied.get()["spec"]
     limits = {"running": _STREAMS, "waiting": 0}
     spec = {part: like[part] for part in ("model", "engine", "pod")}
+    soon = {"name": "LLMSERVICE_LIVENESS_HANG_SECONDS", "value": str(_HANG_SECONDS)}
+    spec["engine"]["env"].append(soon)
     with own.made({**spec, "gateway": {"limits": limits}, "rollout": {"drainSeconds": 0}}):
         yield own
 
@@ -296,6 +304,32 @@ def test_a_pod_that_is_ended_exits_with_0_when_its_streams_are_over(ended: Ended
 
     assert (terminated["exitCode"], terminated["reason"]) == (0, "Completed")
     assert finished - ended.seen["unready"] < _GRACE_SECONDS + 300  # that is rollout.drainSeconds
+
+
+def test_an_engine_that_stands_still_turns_livez_red_and_goes_on_where_it_was(
+    narrow: Service,
+) -> None:
+    narrow.wait_settled()
+    (pod,) = narrow.items("pods")
+    where, url = (narrow.cluster, narrow.namespace), f"http://{pod['status']['podIP']}:8000"
+    asked = (_ASK, f"{url}/v1", "What is the capital of France?")
+
+    def send(signal: str) -> float:
+        there = {"pod": pod["metadata"]["name"], "timeout": 60}
+        return float(client.run(*where, _SIGNAL, signal, **there))
+
+    with client.popen(*where, _TURNS_RED, url, stdout=PIPE) as look:
+        assert look.stdout
+        assert look.stdout.readline() == "green\n"
+        stopped = send("STOP")
+        with client.popen(*where, *asked, stdout=PIPE) as asking:
+            red = json.loads(look.stdout.readline())
+            send("CONT")
+            answer, _ = asking.communicate(timeout=60)
+
+    assert -1 <= red["when"] - stopped - _HANG_SECONDS < 10
+    assert "the engine is hung: 1 requests and not one token" in red["reason"]
+    assert "Paris" in answer
 
 
 def test_control_where_no_time_is_given_the_streams_are_cut(narrow: Service) -> None:

@@ -9,7 +9,7 @@ from dev import client
 from tests.e2e.service import Manifest, Service, wait_for
 
 _STREAMS = 32
-_KILL = Path(__file__).with_name("kill_engine.py")
+_SIGNAL = Path(__file__).with_name("signal_engine.py")
 _TURNS_RED = Path(__file__).with_name("turns_red.py")
 
 
@@ -28,7 +28,8 @@ def test_a_dead_engine_turns_livez_red_within_five_seconds_and_its_server_ends_w
         with client.popen(*looking, stdout=subprocess.PIPE) as look:
             assert look.stdout
             assert look.stdout.readline() == "green\n"
-            said = client.run(service.cluster, service.namespace, _KILL, timeout=60, pod=name)
+            there = (service.cluster, service.namespace, _SIGNAL, "KILL")
+            said = client.run(*there, timeout=60, pod=name)
             killed.append(float(said))
             red.update(json.loads(look.stdout.readline()))
 

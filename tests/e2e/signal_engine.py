@@ -1,8 +1,8 @@
-"""Kills vLLM's engine process, and prints when: seconds since the epoch.
+"""Sends vLLM's engine process a signal, and prints when: seconds since the epoch.
 
-    python3 -
+    python3 - KILL|STOP|CONT
 
-Runs inside the server's own container, which soon ends, on Python's standard library.
+Runs inside the server's own container, which may end soon, on Python's standard library.
 """
 
 import os
@@ -22,4 +22,4 @@ def engine() -> int:
 
 number = engine()
 print(time.time(), flush=True)
-os.kill(number, signal.SIGKILL)
+os.kill(number, signal.Signals[f"SIG{sys.argv[1]}"])
