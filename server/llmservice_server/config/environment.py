@@ -48,14 +48,13 @@ USUAL: Mapping[str, Usual] = {
     "OTEL_ENABLED": Usual(("tracing", "enabled")),
     "OTEL_EXPORTER_OTLP_ENDPOINT": Usual(("tracing", "otlpEndpoint")),
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": Usual(("tracing", "tracesEndpoint")),
+    "RATE_LIMIT_ENABLED": Usual(("limits", "enabled")),
     "REDIS_URL": Usual(("redis", "url", "variable"), _itself("REDIS_URL")),
 }
 
 # Names that other servers read and this version does not: who sets one is told what it does not do.
 UNREAD: Mapping[str, str] = {
-    "MLFLOW_TRACKING_URI": "this version tells MLflow nothing",
-    "RATE_LIMIT_ENABLED": "there is no such switch; what callers may ask for is in limits and in "
-    "auth.plans",
+    "MLFLOW_TRACKING_URI": "no model comes from MLflow's registry, and MLflow is told nothing",
 }
 _OFF = {"", "0", "false", "no", "off"}
 

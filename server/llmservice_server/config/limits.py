@@ -30,6 +30,8 @@ class LimitsConfig(Part):
     wait, each with its body in memory. ``waitSeconds``: longer than a client waits for a first
     token is too long; less would refuse what a moment later had been served.
 
+    ``enabled``: where false, no rate holds, only what plans say of sizes and months; where true,
+    ``anonymous`` holds also where nobody asks who calls.
     ``anonymous``: of each address, where callers without a key are let in; ``perAddress``: of each
     address, whoever asks. What keys, users and plans may ask for is in the plans.
     ``whenRedisIsDown``: ``open`` counts in each replica alone meanwhile, ``closed`` refuses.
@@ -39,6 +41,7 @@ class LimitsConfig(Part):
     waiting: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
     wait_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     # Not written where nothing is, for older servers' sake.
+    enabled: bool | None = Field(default=None, exclude_if=lambda chosen: chosen is None)
     anonymous: AnonymousRates = Field(
         default=AnonymousRates(), exclude_if=lambda rates: rates == AnonymousRates()
     )

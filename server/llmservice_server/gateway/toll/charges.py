@@ -62,7 +62,7 @@ class Wanted(NamedTuple):
 def charges(caller: Caller, wanted: Wanted, limits: LimitsConfig) -> tuple[Charge, ...]:
     plan, made = caller.plan, list[Charge]()
     for holder, of, rates in _holders(caller, wanted.ask, limits):
-        if rates != _NOTHING:
+        if rates != _NOTHING and limits.enabled is not False:
             made += _rates(holder, of, rates, wanted)
     if wanted.computes and caller.user:
         month = f"user:{caller.user}:month"

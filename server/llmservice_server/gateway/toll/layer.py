@@ -32,6 +32,7 @@ from llmservice_server.gateway.cache.asked import Asking, Use, note_found
 from llmservice_server.gateway.caller import Caller, caller_of
 from llmservice_server.gateway.context import Context
 from llmservice_server.gateway.exchange import Exchange, when_ended
+from llmservice_server.gateway.identity.access import Access, access
 from llmservice_server.gateway.sanitize import document_of, replaced
 from llmservice_server.gateway.streaming import streams
 from llmservice_server.gateway.toll import answer
@@ -66,8 +67,8 @@ def toll(app: App, context: Context) -> App:
         ConfigError: Redis' address is not there or none.
     """
     limits = context.config.limits
-    anybody = limits.per_address != Rates() or bool(limits.models)
-    if not (context.config.auth.on or anybody):
+    anybody = limits.enabled or limits.per_address != Rates() or bool(limits.models)
+    if not context.config.auth.on and (limits.enabled is False or not anybody):
         return app
     return Toll(app, context, _counters(context))
 
@@ -92,7 +93,8 @@ class Toll:
         auth, limits = context.config.auth.on, context.config.limits
         self._identified = auth
         nobody = AnonymousRates(requests_per_minute=None)
-        self._limits = limits if auth else limits.model_copy(update={"anonymous": nobody})
+        asked = auth or limits.enabled
+        self._limits = limits if asked else limits.model_copy(update={"anonymous": nobody})
         self._model = context.config.served_name
         self._orders, self._clock = count(), Clock()
         config = context.config
@@ -106,7 +108,7 @@ class Toll:
             return
         caller = caller_of(scope)
         if caller is None:
-            if self._identified:  # the route is public
+            if self._identified or _is_public(scope):
                 await self._app(scope, receive, send)
                 return
             client = scope.get("client")
@@ -249,6 +251,13 @@ class _Taken:
     def monthly(self) -> bool:
         """Whether a month's quota was charged."""
         return any(charge.what.startswith("monthly") for charge in self.order.charges)
+
+
+def _is_public(scope: Scope) -> bool:
+    """Whether nobody would need a key for it."""
+    return scope["type"] == "http" and (
+        access(scope["method"], scope["path"]).access is Access.PUBLIC
+    )
 
 
 def _bounded(scope: Scope, receive: Receive, field: str, most: int) -> tuple[Scope, Receive]:

@@ -285,8 +285,10 @@ async def test_what_costs_the_engine_nothing_is_a_request_of_a_minute_alone() ->
         assert (await world.send(exchange)).status == expected
 
 
-async def test_a_route_that_is_public_is_not_limited() -> None:
-    world = _World(Plan(name="p"), limits=LimitsConfig(per_address=Rates(requests_per_minute=1)))
+@pytest.mark.parametrize("auth", [_ANYBODY, AuthConfig()], ids=["asked who", "not asked"])
+async def test_a_route_that_is_public_is_not_limited(auth: AuthConfig) -> None:
+    limits = LimitsConfig(per_address=Rates(requests_per_minute=1))
+    world = _World(Plan(name="p"), limits=limits, auth=auth)
     for _ in range(3):
         assert (await world.send(Exchange(method="GET", path="/docs"))).status == 404
 
@@ -324,11 +326,20 @@ async def test_where_nothing_is_configured_there_is_no_layer() -> None:
     )
     limits = LimitsConfig(per_address=Rates(requests_per_minute=1))
     assert toll(app, context(limits=limits)) is not app
+    off = limits.model_copy(update={"enabled": False})
+    assert toll(app, context(limits=off)) is app
     assert toll(app, context(auth=_ANYBODY)) is not app
 
 
-async def test_addresses_are_limited_where_nobody_asks_who_they_are() -> None:
-    limits = LimitsConfig(per_address=Rates(requests_per_minute=2))
+@pytest.mark.parametrize(
+    "limits",
+    [
+        LimitsConfig(per_address=Rates(requests_per_minute=2)),
+        LimitsConfig(enabled=True, anonymous=AnonymousRates(requests_per_minute=2)),
+    ],
+    ids=["written", "switched on"],
+)
+async def test_addresses_are_limited_where_nobody_asks_who_they_are(limits: LimitsConfig) -> None:
     world = _World(Plan(name="p"), limits=limits, auth=AuthConfig())
 
     async def asked(address: str) -> int:
@@ -338,6 +349,17 @@ async def test_addresses_are_limited_where_nobody_asks_who_they_are() -> None:
 
     assert [await asked("192.0.2.1") for _ in range(3)] == [200, 200, 429]
     assert await asked("192.0.2.2") == 200
+
+
+async def test_where_rates_are_switched_off_sizes_and_months_hold_still() -> None:
+    one = Rates(requests_per_minute=1)
+    plan = Plan(name="p", per_key=one, total=one, max_output_tokens=10, monthly_requests=3)
+    world = _World(plan, limits=LimitsConfig(enabled=False, per_address=one))
+    assert (await world.ask(11)).status == 400
+    statuses = [(await world.ask()).status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    limited = _World(plan, limits=LimitsConfig(per_address=one))  # the control
+    assert [(await limited.ask()).status for _ in range(2)] == [200, 429]
 
 
 async def test_metrics_tell_which_limit_and_which_plan() -> None:
