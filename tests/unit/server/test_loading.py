@@ -310,6 +310,13 @@ class _Start:
                     await self._look()
                 await asyncio.sleep(0.01)
 
+    async def passed(self) -> list[str]:
+        """The phases that there were, as /status says it."""
+        told = (await self.client.get("/status")).json()
+        assert told["phase"] == "ready"
+        assert all(phase["seconds"] >= 0 for phase in told["phases"])
+        return [phase["phase"] for phase in told["phases"]]
+
     async def _look(self) -> None:
         health, ready = [await self.client.get(path) for path in ("/health", "/readyz")]
         answer = health.json()
@@ -365,9 +372,11 @@ async def test_a_start_is_told_phase_by_phase_until_a_completion_went_through(
         start.open("warm")
         await start.until("ready", None, None)
         assert (await start.client.post("/v1/completions", json={"max_tokens": 1})).is_success
+        passed = await start.passed()
     phases = [phase for status, phase, _ in start.seen if status == "loading"]
     order = ["starting", "weights", "compiling", "warming-up", "completion", "ready"]
     assert sorted(phases, key=order.index) == phases
+    assert passed == order
 
 
 async def test_a_model_that_is_downloaded_is_told_as_such(tmp_path: Path) -> None:
@@ -377,6 +386,7 @@ async def test_a_model_that_is_downloaded_is_told_as_such(tmp_path: Path) -> Non
         for gate in ("downloaded", "half", "compiled", "warm"):
             start.open(gate)
         await start.until("ready", None, None)
+        assert "downloading" in await start.passed()
 
 
 async def test_a_server_that_is_told_to_stop_while_it_loads_stops(tmp_path: Path) -> None:
