@@ -36,9 +36,9 @@ class _Bucket:
     def __init__(self) -> None:
         self.used = self.at = 0
 
-    def drain(self, now: int, limit: int) -> None:
-        passed = min(max(now - self.at, 0), _DEBT * MINUTE)
-        self.used, self.at = max(self.used - passed * limit, 0), now
+    def used_at(self, now: int, limit: int) -> int:
+        self.at = min(self.at, now)  # the clock went back
+        return max(self.used - min(now - self.at, _DEBT * MINUTE) * limit, 0)
 
 
 class _Month:
@@ -82,9 +82,10 @@ class Counts:
                 self._leave(charge.counter, order.name)
             elif charge.what is What.TOKENS and spent.tokens is not None:
                 bucket = self._buckets.setdefault(charge.counter, _Bucket())
-                bucket.drain(at.ms, charge.limit)
-                used = bucket.used + (spent.tokens - charge.cost) * MINUTE
+                used = bucket.used_at(at.ms, charge.limit)
+                used += (spent.tokens - charge.cost) * MINUTE
                 bucket.used = min(max(used, 0), _DEBT * charge.limit * MINUTE)
+                bucket.at = at.ms
             elif month := self._months.get((charge.counter, verdict.month)):
                 amount = spent.tokens if charge.what is What.MONTH_TOKENS else spent.requests
                 amount = charge.cost if amount is None else amount
@@ -120,9 +121,8 @@ class Counts:
     def _look(self, at: At, charge: Charge, month: _Month | None) -> tuple[int, Left]:
         """For how many ms it must wait, 0 where it need not, and what is left before it."""
         if charge.what in _BUCKETS:
-            if bucket := self._buckets.get(charge.counter):
-                bucket.drain(at.ms, charge.limit)
-            full, used = charge.limit * MINUTE, bucket.used if bucket else 0
+            bucket = self._buckets.get(charge.counter)
+            full, used = charge.limit * MINUTE, bucket.used_at(at.ms, charge.limit) if bucket else 0
             beyond = max(used + charge.cost * MINUTE - full, 0)
             left = Left(max(full - used, 0) // MINUTE, _ceil(used, charge.limit))
             return _ceil(beyond, charge.limit), left
@@ -138,7 +138,8 @@ class Counts:
     def _charge(self, at: At, charge: Charge, month: _Month | None, name: str) -> None:
         if charge.what in _BUCKETS:
             bucket = self._buckets.setdefault(charge.counter, _Bucket())
-            bucket.used, bucket.at = bucket.used + charge.cost * MINUTE, at.ms
+            used = bucket.used_at(at.ms, charge.limit)
+            bucket.used, bucket.at = used + charge.cost * MINUTE, at.ms
             self._buckets.move_to_end(charge.counter)
         elif charge.what in _PLACES:
             self._places.setdefault(charge.counter, {})[name] = at.ms + LEASE

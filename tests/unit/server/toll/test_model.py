@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from llmservice_server.config.redis import address_of
 from llmservice_server.gateway.toll import redis as module
@@ -148,6 +148,18 @@ def _no_time_passes() -> Iterator[None]:
         yield
 
 
+_REFUSED = _Step(
+    "take", (_charge(What.REQUESTS, 1, "ann"), _charge(What.STREAMS, 1, "ann")), 0, seeded=False
+)
+_MOMENT = _Step("wait", (), 0, seeded=False)
+
+
+@example(
+    steps=[
+        *(_REFUSED, _MOMENT, _REFUSED, _MOMENT._replace(what="jump")),
+        _REFUSED._replace(charges=_REFUSED.charges[:1]),
+    ]
+)
 @settings(
     max_examples=2000 if FULL else 150,
     deadline=None,
