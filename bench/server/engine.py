@@ -72,9 +72,10 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
             for command in order(commands, sitting):
                 servers[command.name] = await stack.enter_async_context(running(command, folder))
             both = servers[OURS], servers[BARE]
+            before = [server.used() for server in both]
             for each in _LOADS:  # what is made once is not measured
                 await _pair(sitting, both, each, questions)
-            stack.enter_context(_spread(both))
+            stack.enter_context(_spread(both, before))
             for number in range(sitting, rounds, sittings):
                 say(f"engine: round {number + 1} of {rounds}")
                 await _round(sitting, both, found, questions)
@@ -82,11 +83,11 @@ async def measure(rounds: int, folder: Path) -> list[Figure]:
 
 
 @contextmanager
-def _spread(servers: Sequence[Server]) -> Generator[None]:
+def _spread(servers: Sequence[Server], before: Sequence[Mapping[int, float]]) -> Generator[None]:
     """What computes has a core for itself, and this process is not on it."""
     cores = os.sched_getaffinity(0)
-    for server in servers:
-        server.spread()
+    for server, used in zip(servers, before, strict=True):
+        server.spread(used)
     os.sched_setaffinity(0, {0})
     try:
         yield

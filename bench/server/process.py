@@ -67,13 +67,17 @@ class Server:
         statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids()]
         return sum(proc.mebibytes(status, "VmRSS") for status in statuses)
 
-    def spread(self) -> None:
-        """Of its processes the busiest has a core for itself, as a GPU would be, from now on; the
-        others share one.
+    def used(self) -> dict[int, float]:
+        """Seconds of CPU so far, of each of its processes."""
+        return {pid: _cpu(pid) for pid in self._pids()}
+
+    def spread(self, before: Mapping[int, float]) -> None:
+        """Of its processes the one that was busiest since then has a core for itself, as a GPU
+        would be, from now on; the others share one. What a process used to start says nothing.
         """
-        pids = self._pids()
-        busiest = max(pids, key=_cpu)
-        for pid in pids:
+        used = self.used()
+        busiest = max(used, key=lambda pid: used[pid] - before.get(pid, 0.0))
+        for pid in used:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(task.name), {int(pid == busiest)})
 
