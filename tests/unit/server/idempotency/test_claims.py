@@ -120,10 +120,10 @@ async def test_one_replica_runs_each_request_once(steps: _Steps) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(_steps)
-def test_two_replicas_run_each_request_once(redis_server: Redis, steps: _Steps) -> None:
+def test_two_replicas_run_each_request_once(redis: Redis, steps: _Steps) -> None:
     async def live() -> None:
         prefix = uuid4().hex
-        await _live([_shared(redis_server.url, prefix) for _ in range(2)], steps)
+        await _live([_shared(redis.url, prefix) for _ in range(2)], steps)
 
     asyncio.run(live())
 

@@ -166,11 +166,9 @@ _MOMENT = _Step("wait", (), 0, seeded=False)
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(steps=_steps)
-def test_redis_answers_as_the_model_whatever_happens_when(
-    redis_server: Redis, steps: list[_Step]
-) -> None:
+def test_redis_answers_as_the_model_whatever_happens_when(redis: Redis, steps: list[_Step]) -> None:
     async def live() -> None:
-        await _Both(redis_server.url).live(steps)
+        await _Both(redis.url).live(steps)
 
     with _no_time_passes():
         asyncio.run(live())
@@ -192,8 +190,8 @@ def test_redis_answers_as_the_model_whatever_happens_when(
         datetime(2400, 2, 29, tzinfo=UTC),
     ],
 )
-async def test_redis_knows_the_calendar(redis_server: Redis, date: datetime) -> None:
-    both = _Both(redis_server.url)
+async def test_redis_knows_the_calendar(redis: Redis, date: datetime) -> None:
+    both = _Both(redis.url)
     with _no_time_passes():
         both.now = int(date.timestamp() * 1000)
         charges = (_charge(What.MONTH_TOKENS, 1, "ann"),)
