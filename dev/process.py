@@ -1,18 +1,27 @@
 """The operator as a process outside of the cluster, for those that watch it from there."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_PORTS = range(12_000, 24_000)
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One of those that the kernel gives to no connection: it stays free until a server has it, and
+    between that server's end and its next start.
+    """
+    while True:
+        port = secrets.choice(_PORTS)  # what is random by a seed is the same in several processes
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True)

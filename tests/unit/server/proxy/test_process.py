@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from dev.process import free_port
 from tests.collector import collecting
 from tests.unit.server.identity.identity_provider import AUDIENCE, identity_provider
 from tests.unit.server.proxy.proxied import CHAT, chat, to
@@ -24,11 +25,6 @@ from tests.unit.server.proxy.upstream_double import CHUNK, DONE, KEY, endless, s
 class Running:
     process: asyncio.subprocess.Process
     url: str
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 async def _start(folder: Path, upstream_url: str, port: int, **env: str) -> Running:
@@ -48,7 +44,7 @@ async def _start(folder: Path, upstream_url: str, port: int, **env: str) -> Runn
 
 @asynccontextmanager
 async def _ready(folder: Path, upstream_url: str, **env: str) -> AsyncIterator[Running]:
-    running = await _start(folder, upstream_url, _free_port(), THE_KEY=KEY, **env)
+    running = await _start(folder, upstream_url, free_port(), THE_KEY=KEY, **env)
     try:
         async with httpx2.AsyncClient(base_url=running.url) as client, asyncio.timeout(60):
             while True:
@@ -108,7 +104,7 @@ async def test_a_stream_without_an_end_does_not_keep_it_from_ending(
 async def test_without_its_key_it_ends_with_2_and_a_line_that_names_the_variable(
     tmp_path: Path,
 ) -> None:
-    running = await _start(tmp_path, "http://127.0.0.1:9/v1", _free_port())
+    running = await _start(tmp_path, "http://127.0.0.1:9/v1", free_port())
     _, err = await asyncio.wait_for(running.process.communicate(), 60)
     assert running.process.returncode == 2
     assert b"the variable THE_KEY" in err
