@@ -33,6 +33,7 @@ _SIDE_BY_SIDE = {
     "cluster": ("--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"),
     "e2e": ("--numprocesses=2", "--dist=loadscope", "--verbose"),
 }
+_COSTLY = "--durations=15"  # what to look at first where a tier takes too long
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Outcome:
 def _tier(name: str) -> bool:
     if name == "lint":
         return lint.run()
-    command = [sys.executable, "-m", "pytest", f"tests/{name}", *_SIDE_BY_SIDE[name]]
+    command = [sys.executable, "-m", "pytest", f"tests/{name}", *_SIDE_BY_SIDE[name], _COSTLY]
     return subprocess.run(command, check=False).returncode == 0
 
 
