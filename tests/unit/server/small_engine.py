@@ -132,16 +132,22 @@ async def _answer_metrics(send: Send) -> None:
     await send({"type": "http.response.body", "body": generate_latest()})
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """uvicorn's, which ends soon after it is told to: by itself it looks ten times a second."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # as vLLM's server: whoever runs it sets the handlers
 
 
-def _server(app: App, http: HttpConfig | None = None) -> _Server:
+def _server(app: App, http: HttpConfig | None = None) -> Server:
     """With bounds on its connections where there are any."""
     protocol: Any = guarded(HttpToolsProtocol, http) if http else HttpToolsProtocol
-    return _Server(
+    return Server(
         uvicorn.Config(
             app,
             host="127.0.0.1",

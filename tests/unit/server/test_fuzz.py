@@ -62,7 +62,7 @@ def _document() -> dict[str, Any]:
 
 @cache
 def _asked_of_any_model() -> list[Asked]:
-    return asked(_document(), covering=lasting(50, 1000), drawn=lasting(4, 60))
+    return asked(_document(), covering=lasting(30, 1000), drawn=lasting(3, 60))
 
 
 def _asked(model: str) -> list[Asked]:

@@ -16,6 +16,7 @@ from llmservice_server.gateway.asgi import Receive, Scope, Send, answer_error, a
 
 from tests.fuzz.attacks import ATTACKS, Attack, get, post
 from tests.fuzz.wire import sent
+from tests.length import lasting
 from tests.unit.server.small_engine import Served, SmallEngine, served, until
 
 _HTTP = HttpConfig(header_seconds=1, body_seconds=1, max_header_bytes=8192, max_body_bytes=100_000)
@@ -140,7 +141,7 @@ _token = st.sampled_from(
 _stream = st.lists(_token | st.binary(max_size=20), min_size=1, max_size=12).map(b"".join)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=lasting(8, 100), deadline=None)
 @given(st.lists(_stream, min_size=20, max_size=20), st.integers(1, 5))
 def test_random_streams_of_bytes_do_no_harm(streams: list[bytes], pieces: int) -> None:
     async def attack() -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -22,15 +22,10 @@ from llmservice_server.gateway.context import Context
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.unit.server.proxy.upstream_double import KEY
+from tests.unit.server.small_engine import Server
 
 CHAT = "/v1/chat/completions"
 KEYED = {"apiKey": {"variable": "THE_KEY"}}
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def nobody() -> str:
@@ -80,7 +75,7 @@ async def proxied(
     api.attach(application.fastapi, context)
     if routes:
         routes(application.fastapi)
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             Gateway(application, context),
             host="127.0.0.1",

@@ -1,9 +1,10 @@
 """The tables: brought up and down on both databases, by one of many that try."""
 
 import asyncio
+import json
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,22 +20,34 @@ from llmservice_server.store.people import People
 from llmservice_server.store.tables import metadata
 from sqlalchemy import Connection, inspect, text
 
-_REPLICA = """
-import asyncio, sys
+_NUMBER = 10
+# Processes of one that has imported what they need: on two cores it takes longer than their race.
+_REPLICAS = """
+import asyncio, multiprocessing, sys
 from pathlib import Path
 from llmservice_server.store.address import Postgres, Sqlite
 from llmservice_server.store.database import Database
 from llmservice_server.store.people import People
 
-async def main(kind, where, name):
+async def replica(name):
     address = Postgres(where) if kind == "Postgres" else Sqlite(Path(where))
     database = Database(address, seconds=60)  # a busy machine is no fault of the code
-    print("ready", flush=True)
-    sys.stdin.readline()
+    all_there.wait()
     await People(database).add_user(name, None, "test")
     await database.close()
 
-asyncio.run(main(*sys.argv[1:]))
+def run(name):
+    asyncio.run(replica(name))
+
+kind, where, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+fork = multiprocessing.get_context("fork")
+all_there = fork.Barrier(number)
+racing = [fork.Process(target=run, args=(f"user{each}",)) for each in range(number)]
+for process in racing:
+    process.start()
+for process in racing:
+    process.join()
+print([process.exitcode for process in racing])
 """
 
 
@@ -78,12 +91,6 @@ async def test_a_revision_that_is_not_there_is_refused_with_those_that_are(
         await database.migrate("7777")
 
 
-async def _replica(*arguments: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _REPLICA, *arguments), stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
-
-
 async def test_ten_replicas_that_race_migrate_once(address: Address) -> None:
     kind, where = type(address).__name__, ""
     match address:
@@ -91,19 +98,18 @@ async def test_ten_replicas_that_race_migrate_once(address: Address) -> None:
             where = dsn
         case Sqlite(file):
             where = str(file)
-    racing = [await _replica(kind, where, f"user{number}") for number in range(10)]
-    for process in racing:
-        assert process.stdout
-        assert await process.stdout.readline() == b"ready\n"
-    said = await asyncio.gather(*(process.communicate(b"go\n") for process in racing))
-    assert [process.returncode for process in racing] == [0] * 10, said
+    racing = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _REPLICAS, kind, where, str(_NUMBER)), stdout=PIPE, stderr=PIPE
+    )
+    ended, said = await racing.communicate()
+    assert json.loads(ended) == [0] * _NUMBER, said
     database = Database(address, seconds=60)
-    assert len(await People(database).users(100)) == 10
+    assert len(await People(database).users(100)) == _NUMBER
     async with database.reading() as connection:
         made = await connection.execute(text("SELECT count(*) FROM alembic_version"))
         assert made.scalar_one() == 1
         number = await connection.execute(text("SELECT number FROM changes"))
-        assert number.scalar_one() == 10
+        assert number.scalar_one() == _NUMBER
     await database.close()
 
 
