@@ -2,7 +2,10 @@
 for each test of what is kept.
 """
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -41,13 +44,48 @@ def postgres() -> Iterator[Server]:
     yield from _running(Server)
 
 
+def _bring_up(address: Address) -> None:
+    async def bring_up() -> None:
+        database = Database(address, seconds=_PATIENCE)
+        await database.bring_up()
+        await database.close()
+
+    with ThreadPoolExecutor(1) as thread:  # which has no event loop yet, whatever this one has
+        thread.submit(asyncio.run, bring_up()).result()
+
+
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database that nobody has used; to copy it is quicker than to make it."""
+    folder = tmp_path_factory.mktemp("tables")
+    _bring_up(Sqlite(folder / "store.db"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres: Server) -> str:
+    """The name of a database that nobody has used."""
+    _bring_up(Postgres(postgres.make("tables")))
+    return "tables"
+
+
+@pytest.fixture
+def empty() -> None:
+    """For a test whose database has no tables yet."""
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
-    """Of an empty database."""
+    """Of a database of the test's own, with the tables but nothing in them; see `empty`."""
+    bare = "empty" in request.fixturenames
     if request.param == "sqlite":
-        return Sqlite(tmp_path / "folder" / "store.db")
+        folder = tmp_path / "folder"
+        if not bare:
+            shutil.copytree(request.getfixturevalue("sqlite_tables"), folder)
+        return Sqlite(folder / "store.db")
     server: Server = request.getfixturevalue("postgres")
-    return Postgres(server.make(f"test{next(_numbers)}"))
+    like = () if bare else (request.getfixturevalue("postgres_tables"),)
+    return Postgres(server.make(f"test{next(_numbers)}", *like))
 
 
 @pytest.fixture

@@ -304,6 +304,7 @@ async def _process(folder: Path, document: dict[str, Any]) -> AsyncIterator[Any]
         await process.wait()
 
 
+@pytest.mark.usefixtures("empty")
 async def test_a_server_that_is_killed_has_lost_at_most_the_last_second(
     address: Address, tmp_path: Path, replica: Callable[[], Database]
 ) -> None:

@@ -20,6 +20,8 @@ from llmservice_server.store.people import People
 from llmservice_server.store.tables import metadata
 from sqlalchemy import Connection, inspect, text
 
+pytestmark = pytest.mark.usefixtures("empty")
+
 _NUMBER = 10
 # Processes of one that has imported what they need: on two cores it takes longer than their race.
 _REPLICAS = """
