@@ -37,6 +37,7 @@ from tests.unit.server.toll.test_model import CLOCK
 from tests.unit.server.toll.words import NOTHING, Memory, charge, order, passed, taken
 
 _MONTH = 30 * 86_400_000
+_TOGETHER = 0.2  # seconds within which all racers have heard when the race begins
 
 
 class _Racer:
@@ -60,9 +61,9 @@ class _Racer:
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
-    def go(self) -> None:
+    def go(self, at: float = 0) -> None:
         assert self.process.stdin
-        self.process.stdin.write("\n")
+        self.process.stdin.write(f"{at}\n")
         self.process.stdin.flush()
 
 
@@ -103,9 +104,9 @@ def test_replicas_that_race_for_the_last_of_it_get_exactly_what_is_left(
     redis: Redis, what: What, limit: int, cost: int, used: int, pass_: int
 ) -> None:
     with _racers(lasting(4, 10), redis, what, limit, cost, 100, used) as racers:
-        began = time.monotonic()
+        began, together = time.monotonic(), time.time() + _TOGETHER
         for racer in racers:
-            racer.go()
+            racer.go(together)
         got = [int(racer.hear()) for racer in racers]
         refilled = (time.monotonic() - began) * limit / 60 if "minute" in what else 0
     assert pass_ <= sum(got) <= pass_ + refilled / cost
