@@ -20,7 +20,8 @@ from tests.cluster.operator_process import Operator
 
 _ROOT = Path(__file__).parents[2]
 _SYSTEM = "llmservice-system"
-_LONG = ("test_placement", "test_processes", "test_startup")  # first: last, they would end alone
+# First: last, they would end alone.
+_LONG = ("test_placement", "test_processes", "test_startup", "test_troubleshooting")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,9 +27,10 @@ from tests.cluster import services, writes
 from tests.cluster.kube import Kube
 from tests.cluster.operator_process import Operator
 from tests.cluster.placements import GPU, Case, Fleet, Manifest, cases, fleets
+from tests.length import lasting
 
 T = TypeVar("T")
-_CASES = cases(seed=1, count=300)
+_CASES = cases(seed=1, count=lasting(150, 300))
 _FLEETS = fleets(seed=1, count=40)
 _NODES = [*_CASES, *(node for fleet in _FLEETS for node in fleet.nodes)]
 _BEYOND = 2  # replicas of a fleet that there are more than fit
@@ -237,7 +238,7 @@ def test_as_many_fit_now_as_the_scheduler_places(seen: Seen, fleet: Fleet) -> No
 
 
 def test_the_cases_are_worth_something(seen: Seen) -> None:
-    assert len(_CASES) > 400
+    assert len(_CASES) > lasting(250, 400)
     placed = sum(seen.placed[case.name] for case in _CASES)
     assert 0.2 < placed / len(_CASES) < 0.8
     several = [f for f in _FLEETS if sum(bool(seen.ours(node).room) for node in f.nodes) > 1]
