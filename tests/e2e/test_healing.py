@@ -16,19 +16,20 @@ _SILENCE_SECONDS = PROGRESS + 2.0  # longer than the operator puts anything off
 _LATE = 4
 
 
-@pytest.fixture(autouse=True)
-def silent_afterwards(service: Service) -> Iterator[None]:
+@pytest.fixture(scope="module", autouse=True)
+def silent_afterwards(applied: Service) -> Iterator[None]:
+    """After all of them: who writes on and on after the first still does after the last."""
     yield
-    service.wait_settled()
-    settled = writes.count(service.cluster)
+    applied.wait_settled()
+    settled = writes.count(applied.cluster)
 
     def silent() -> bool:
-        before = writes.count(service.cluster)
+        before = writes.count(applied.cluster)
         time.sleep(_SILENCE_SECONDS)
-        return writes.count(service.cluster) == before
+        return writes.count(applied.cluster) == before
 
-    wait_for("silence", silent, lambda: writes.count(service.cluster))
-    late = writes.count(service.cluster) - settled
+    wait_for("silence", silent, lambda: writes.count(applied.cluster))
+    late = writes.count(applied.cluster) - settled
     assert late.total() <= _LATE, late
 
 
