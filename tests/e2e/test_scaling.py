@@ -13,9 +13,8 @@ import pytest
 from devcluster import tools
 
 from tests.e2e.service import START_SECONDS, Service, wait_for
-from tests.length import lasting
 
-_MOST = lasting(2, 3)  # each replica more is a minute of both cores
+_MOST = 3
 # The default waits for minutes before it ends a replica.
 _AT_ONCE = {
     "stabilizationWindowSeconds": 0,

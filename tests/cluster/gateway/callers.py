@@ -14,6 +14,7 @@ from tests.cluster.gateway.replicas import Replicas
 CHAT = "/v1/chat/completions"
 SECONDS = 60
 """For what takes a moment; a machine may be busy."""
+_TRIES = 5
 _numbers = count(1)
 
 
@@ -110,14 +111,18 @@ class Caller:
             shown["authorization"] = f"Bearer {self.key}"
         return {**shown, **(headers or {})}
 
-
-class Admin(Caller):
     async def done(self, method: str, path: str, body: Any = None) -> Any:
-        """What is answered to what must go well."""
-        answer = await self(method, path, body)
+        """What is answered to what must go well; asked again where a busy server says so."""
+        for _ in range(_TRIES):
+            answer = await self(method, path, body)
+            if answer.status_code != 503:
+                break
+            await asyncio.sleep(float(answer.headers["retry-after"]))
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
+
+class Admin(Caller):
     async def new_key(self, user: str, **more: Any) -> dict[str, Any]:
         made = await self.done("POST", "/admin/v1/keys", {"user": user, **more})
         self._servers.secrets.append(made["key"])
