@@ -1,13 +1,14 @@
 """The engine vllm beside bare vLLM: the same image, the same model, the same flags.
 
-Both run all the time, one of them idle while the other is asked: they take turns wave by wave, so
-that a machine that is slower for a second is so for both, and each wave is a pair with the other's
-of the same questions. One start of a vLLM may be faster than another by several hundredths for as
-long as it runs: so both are started anew a few times. The model is computed by
-one thread, which has a core for itself; the other core is for all else, the client too, as a GPU
-leaves it the processor.
+Both run, and one is stopped (SIGSTOP) while the other is asked: an idle vLLM spins, and on two
+cores takes up to half of what the other one has. They take turns wave by wave, so that a machine
+that is slower for a second is so for both, and each wave is a pair with the other's of the same
+questions. One start of a vLLM may be faster than another by several hundredths for as long as it
+runs: so both are started anew a few times. The model is computed by one thread, which has a core
+for itself; the other core is for all else, the client too, as a GPU leaves it the processor.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from dev.progress import say
 OURS, BARE = "engine vllm", "bare vLLM"
 _ARGS = {"dtype": "float32", "max-model-len": 1024, "enforce-eager": True}
 _START = 300.0  # seconds until vLLM serves
+_WAKES = 0.1  # seconds for what was stopped to catch up
 _SITTINGS = 3  # starts of the servers, for as many rounds or more
 
 
@@ -109,7 +111,11 @@ async def _pair(
 ) -> _Pair:
     """Both get the same questions, one after the other, and no question comes twice."""
     asked = list(islice(questions, each.streams))
-    seen = {s.name: await tokens.wave(s.port, asked, each.tokens) for s in servers}
+    seen: dict[str, Wave] = {}
+    for server, other in (servers, servers[::-1]):
+        with other.paused():
+            await asyncio.sleep(_WAKES)
+            seen[server.name] = await tokens.wave(server.port, asked, each.tokens)
     return _Pair(sitting, seen[OURS], seen[BARE])
 
 
